@@ -1,0 +1,123 @@
+// The world of the end-to-end tests: one real wireguard-go with its services, one nexd with a rule for each, hosts on both sides.
+import { type Host, startHost } from './host.ts';
+import { inNamespace, makeNetwork, type Network } from './network.ts';
+import { makeFolder, type Nexd, removeFolder, startNexd, writeConfig } from './nexd.ts';
+import { makeKeys, startWireGuardGo, type WireGuardGo } from './wireguard-go.ts';
+import type { Service } from './host-worker.ts';
+
+export const FAR = { v4: '10.77.0.1', v6: 'fd77::1' };
+export const NEAR = { v4: '10.77.0.2', v6: 'fd77::2' };
+export type Family = 'v4' | 'v6';
+export type Direction = 'egress' | 'ingress';
+
+/** Each service has a port; its rules are that port plus an offset, so that a test finds its way by name. */
+export const SERVICES = {
+  echo: { port: 7001, service: { kind: 'echo' } },
+  greet: { port: 7002, service: { kind: 'greet', text: '220 ready\r\n' } },
+  afterEof: { port: 7003, service: { kind: 'answer-after-eof', delayMs: 500 } },
+  digest: { port: 7004, service: { kind: 'digest' } },
+  source: { port: 7005, service: { kind: 'source', bytes: 100_000_000, seed: 5 } },
+  name: { port: 7006, service: { kind: 'name', text: 'bye' } },
+  reset: { port: 7007, service: { kind: 'reset' } },
+  silent: { port: 7008, service: { kind: 'silent' } },
+} as const satisfies Record<string, { port: number; service: Service }>;
+export type ServiceName = keyof typeof SERVICES;
+
+/** Nothing listens here. */
+export const REFUSED_PORT = 7010;
+export const UDP_PORT = 7020;
+/** A tunnel address that belongs to no peer. */
+export const UNROUTED = { v4: '10.78.0.9', v6: 'fd78::9' };
+
+const egressPort = (port: number, family: Family) => port + (family === 'v4' ? 1000 : 2000);
+const ingressPort = (port: number, family: Family) => port + (family === 'v4' ? 3000 : 4000);
+const host = (address: string) => (address.includes(':') ? `[${address}]` : address);
+
+export interface World {
+  readonly network: Network;
+  readonly near: Host;
+  readonly far: Host;
+  readonly farEnd: WireGuardGo;
+  readonly nexd: Nexd;
+  /** Who calls, who answers, and where the caller must connect to. */
+  way(direction: Direction, family: Family, service: ServiceName | number): { client: Host; server: Host; address: string; port: number; serverAddress: string; serverPort: number };
+  close(): Promise<void>;
+}
+
+const loopback = { v4: '127.0.0.1', v6: '::1' };
+
+function rules(): string[] {
+  const args: string[] = [];
+  for (const family of ['v4', 'v6'] as const) {
+    const ports: number[] = [...Object.values(SERVICES).map(({ port }) => port), REFUSED_PORT];
+    for (const port of ports) {
+      args.push('--egress', `tcp:${egressPort(port, family)}:${host(FAR[family])}:${port}`);
+      args.push('--ingress', `tcp:${ingressPort(port, family)}:${host(loopback[family])}:${port}`);
+    }
+    args.push('--egress', `udp:${egressPort(UDP_PORT, family)}:${host(FAR[family])}:${UDP_PORT}`);
+    args.push('--ingress', `udp:${ingressPort(UDP_PORT, family)}:${host(loopback[family])}:${UDP_PORT}`);
+  }
+  return args;
+}
+
+export async function makeWorld(o: { envoy: 'auto' | 'none'; outer?: Family; args?: string[]; rules?: string[] }): Promise<World> {
+  const outer = o.outer ?? 'v4';
+  const network = makeNetwork();
+  const folder = makeFolder();
+  const [nearKeys, farKeys] = [makeKeys(), makeKeys()];
+  const device = network.far.replace('nx', 'wg').slice(0, 15);
+  const keyFile = writeConfig(folder, farKeys.privateKey, 'far.key');
+  const farEnd = await startWireGuardGo({
+    namespace: network.far,
+    device,
+    privateKeyFile: keyFile,
+    listenPort: 51820,
+    addresses: [`${FAR.v4}/24`, `${FAR.v6}/64`],
+  });
+  farEnd.wg('set', device, 'peer', nearKeys.publicKey, 'allowed-ips', `${NEAR.v4}/32,${NEAR.v6}/128`, 'endpoint', `${host(network.nearAddress[outer])}:51821`);
+  const config = writeConfig(
+    folder,
+    `[Interface]\nPrivateKey = ${nearKeys.privateKey}\nAddress = ${NEAR.v4}/32, ${NEAR.v6}/128\nListenPort = 51821\n` +
+      `[Peer]\nPublicKey = ${farKeys.publicKey}\nEndpoint = ${host(network.farAddress[outer])}:51820\nAllowedIPs = ${FAR.v4}/32, ${FAR.v6}/128\n`,
+  );
+  const [near, far] = await Promise.all([startHost(network.near), startHost(network.far)]);
+  for (const family of ['v4', 'v6'] as const) {
+    for (const { port, service } of Object.values(SERVICES)) {
+      await far.listen({ address: FAR[family], port, service });
+      await near.listen({ address: loopback[family], port, service });
+    }
+    await far.listenUdp(FAR[family], UDP_PORT);
+    await near.listenUdp(loopback[family], UDP_PORT);
+  }
+  const nexd = startNexd({ namespace: network.near, folder, args: ['--config', config, '--envoy', o.envoy, ...(o.args ?? []), ...(o.rules ?? rules())] });
+  const world: World = {
+    network,
+    near,
+    far,
+    farEnd,
+    nexd,
+    way(direction, family, service) {
+      const port = typeof service === 'number' ? service : SERVICES[service].port;
+      return direction === 'egress'
+        ? { client: near, server: far, address: loopback[family], port: egressPort(port, family), serverAddress: FAR[family], serverPort: port }
+        : { client: far, server: near, address: NEAR[family], port: ingressPort(port, family), serverAddress: loopback[family], serverPort: port };
+    },
+    async close() {
+      await nexd.stop();
+      await Promise.all([near.stop(), far.stop()]);
+      await farEnd.stop();
+      network.remove();
+      removeFolder(folder);
+    },
+  };
+  try {
+    await nexd.waitFor(/^ready/m, 60_000);
+  } catch (error) {
+    await world.close();
+    throw error;
+  }
+  return world;
+}
+
+/** For a test that needs the namespace's own tools. */
+export const near = (world: World, command: string, ...args: string[]): string => inNamespace(world.network.near, command, ...args);
