@@ -13,6 +13,8 @@ declare namespace WebAssembly {
 
   class Module {
     constructor(bytes: ArrayBuffer | ArrayBufferView);
+    static imports(module: Module): { module: string; name: string; kind: string }[];
+    static exports(module: Module): { name: string; kind: string }[];
   }
 
   class Instance {

@@ -24,6 +24,7 @@ function digest(paths) {
   const visit = path => {
     if (!existsSync(path)) return;
     if (statSync(path).isDirectory()) {
+      if (path.endsWith('generated')) return;
       for (const name of readdirSync(path).sort()) visit(join(path, name));
     } else {
       hash.update(relative(root, path)).update('\0').update(readFileSync(path)).update('\0');
@@ -44,7 +45,12 @@ const writeStamp = (name, value) => {
 };
 
 function run(command, args, what, options = {}) {
-  const child = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', ...options });
+  const child = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+    ...options,
+  });
   if (child.error) fail(`${what}: cannot run ${command}: ${child.error.message}`);
   if (child.status !== 0) {
     process.stderr.write(`${child.stdout ?? ''}${child.stderr ?? ''}`);
@@ -66,7 +72,8 @@ function installDependencies() {
     const { version } = JSON.parse(readFileSync(join(modules, 'node', 'package.json'), 'utf8'));
     say(`fetching Node ${version} ...`);
     run('npm', ['rebuild', 'node', '--foreground-scripts'], 'installing Node 24');
-    if (!existsSync(bundledNode)) fail('Node 24 or newer is needed, and the npm package "node" did not bring it; install Node 24 and try again');
+    if (!existsSync(bundledNode))
+      fail('Node 24 or newer is needed, and the npm package "node" did not bring it; install Node 24 and try again');
   }
 }
 
@@ -92,13 +99,22 @@ function buildAll() {
   buildStale('netstack', ['companion/netstack/assembly', ...flags], 'the TCP/IP stack', [
     compile('companion/netstack/assembly/index.ts', 'netstack'),
   ]);
-  buildStale('filter', ['extension/assembly', ...flags], 'the Envoy filter', [compile('extension/assembly/index.ts', 'filter')]);
-  const api = ['envoy/api/generate.ts', 'package-lock.json'];
+  buildStale('filter', ['extension/assembly', ...flags], 'the Envoy filter', [
+    compile('extension/assembly/index.ts', 'filter'),
+  ]);
+  buildStale('aead', ['companion/datapath/assembly', ...flags], 'the fallback AEAD', [
+    compile('companion/datapath/assembly/aead.ts', 'aead'),
+  ]);
+  const api = ['envoy/api', 'package-lock.json'];
   buildStale('envoy-api', api, "Envoy's API types", [[node(), 'envoy/api/generate.ts']]);
 }
 
 function handOver(args) {
-  const child = spawn(node(), ['--disable-warning=ExperimentalWarning', ...args], { cwd: process.env.INIT_CWD ?? root, stdio: 'inherit', env: environment() });
+  const child = spawn(node(), ['--disable-warning=ExperimentalWarning', ...args], {
+    cwd: process.env.INIT_CWD ?? root,
+    stdio: 'inherit',
+    env: environment(),
+  });
   // The child gets a terminal's Ctrl-C by itself; what is sent to this process alone is passed on, and the child decides when to end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', error => fail(`cannot start Node: ${error.message}`));

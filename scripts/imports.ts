@@ -19,7 +19,16 @@ const allowed: Record<string, readonly string[]> = {
   'controlplane/store': ['rules'],
   controlplane: ['rules', 'envoy/api', 'controlplane/resources', 'controlplane/xds', 'controlplane/store'],
   network: ['rules'],
-  cli: ['rules', 'extension', 'companion', 'controlplane', 'controlplane/resources', 'envoy', 'network', 'companion/wireguard'],
+  cli: [
+    'rules',
+    'extension',
+    'companion',
+    'controlplane',
+    'controlplane/resources',
+    'envoy',
+    'network',
+    'companion/wireguard',
+  ],
 };
 const free = ['test', 'bench', 'scripts'];
 const parts = Object.keys(allowed).sort((a, b) => b.length - a.length);
@@ -48,7 +57,8 @@ export function wrongImports(): string[] {
       if (targetPart === undefined || targetPart === part) continue;
       // A test may take the real thing from anywhere: no mock where the real part runs.
       if (isTest) continue;
-      if (!allowed[part]!.includes(targetPart)) wrong.push(`${file}: ${part} must not import ${targetPart} (${target})`);
+      if (!allowed[part]!.includes(targetPart))
+        wrong.push(`${file}: ${part} must not import ${targetPart} (${target})`);
       else if (target !== `${targetPart}/index.ts` && targetPart !== 'rules' && targetPart !== 'network')
         wrong.push(`${file}: reaches into ${targetPart} (${target}); import its index.ts`);
     }

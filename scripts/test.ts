@@ -9,7 +9,12 @@ interface Report {
   numFailedTests: number;
   numPendingTests: number;
   success: boolean;
-  testResults: { name: string; status: string; message: string; assertionResults: { status: string; fullName: string }[] }[];
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { status: string; fullName: string }[];
+  }[];
 }
 
 const root = resolve(import.meta.dirname, '..');
@@ -21,7 +26,11 @@ mkdirSync(join(root, 'build'), { recursive: true });
 const environment = await installTestTools();
 let failed = 0;
 if (args.length === 0) {
-  const check = spawnSync(process.execPath, [join(root, 'scripts', 'check.ts')], { cwd: root, stdio: 'inherit', env: environment });
+  const check = spawnSync(process.execPath, [join(root, 'scripts', 'check.ts')], {
+    cwd: root,
+    stdio: 'inherit',
+    env: environment,
+  });
   if (check.status !== 0) failed++;
 }
 const vitest = spawnSync(
@@ -38,7 +47,8 @@ if (existsSync(reportFile)) {
   failed += report.numFailedTests;
   for (const file of report.testResults) {
     if (file.status === 'failed' && file.assertionResults.every(test => test.status !== 'failed')) failed++;
-    for (const test of file.assertionResults) if (test.status === 'skipped' || test.status === 'pending') console.log(`SKIPPED: ${test.fullName}`);
+    for (const test of file.assertionResults)
+      if (test.status === 'skipped' || test.status === 'pending') console.log(`SKIPPED: ${test.fullName}`);
   }
 }
 if (vitest.status !== 0 && failed === 0) failed++;

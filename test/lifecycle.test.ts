@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { descendants, envoyOf } from './harness/nexd.ts';
 import { ip, whyNoNamespaces } from './harness/network.ts';
+import { descendants, envoyOf } from './harness/nexd.ts';
 import { FAR, makeWorld, NEAR, UNROUTED, type World } from './harness/world.ts';
 
 const why = whyNoNamespaces();
@@ -82,7 +82,9 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
       expect(await client.exchangeUdp({ address, port, sizes: [10], seed: 1 })).toEqual([10]);
     }
     const flows = () => {
-      const detail = JSON.parse(world.nexd.nexctl('status', '--json').stdout) as { companion: { counters: Record<string, number> } };
+      const detail = JSON.parse(world.nexd.nexctl('status', '--json').stdout) as {
+        companion: { counters: Record<string, number> };
+      };
       return detail.companion.counters['udp_flows_open'];
     };
     expect(flows()).toBeGreaterThan(0);
@@ -94,19 +96,37 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
 
   test('50 edits of rules disturb no connection of other rules', { timeout: 120_000 }, async () => {
     const connections = [
-      ...(await Promise.all(Array.from({ length: 5 }, () => world.near.hold('127.0.0.1', 5000)))).map(handle => [world.near, handle] as const),
-      ...(await Promise.all(Array.from({ length: 5 }, () => world.far.hold(NEAR.v4, 6000)))).map(handle => [world.far, handle] as const),
+      ...(await Promise.all(Array.from({ length: 5 }, () => world.near.hold('127.0.0.1', 5000)))).map(
+        handle => [world.near, handle] as const,
+      ),
+      ...(await Promise.all(Array.from({ length: 5 }, () => world.far.hold(NEAR.v4, 6000)))).map(
+        handle => [world.far, handle] as const,
+      ),
     ];
     const pingAll = async (text: string) => Promise.all(connections.map(([host, handle]) => host.ping(handle, text)));
     expect(await pingAll('before')).toEqual(connections.map(() => true));
     for (let i = 0; i < 25; i++) {
       const rule = `tcp:${5100 + (i % 5)}:${FAR.v4}:7001`;
-      const [direction, edited] = i % 2 === 0 ? ['--egress', rule] : ['--ingress', `tcp:${6100 + (i % 5)}:127.0.0.1:7001`];
+      const [direction, edited] =
+        i % 2 === 0 ? ['--egress', rule] : ['--ingress', `tcp:${6100 + (i % 5)}:127.0.0.1:7001`];
       const added = world.nexd.nexctl('proxy', 'add', direction, edited);
       expect(added.stdout + added.stderr).toContain(`Added ${direction.slice(2)} proxy rule: ${edited}`);
       if (i % 10 === 0) {
         // The new rule works while it is there.
-        await expect.poll(async () => (await world.near.exchange({ address: '127.0.0.1', port: 5100 + (i % 5), text: 'new', shutdown: true, timeoutMs: 1000 })).text).toBe('new');
+        await expect
+          .poll(
+            async () =>
+              (
+                await world.near.exchange({
+                  address: '127.0.0.1',
+                  port: 5100 + (i % 5),
+                  text: 'new',
+                  shutdown: true,
+                  timeoutMs: 1000,
+                })
+              ).text,
+          )
+          .toBe('new');
       }
       expect(await pingAll(`edit ${i}`)).toEqual(connections.map(() => true));
       const removed = world.nexd.nexctl('proxy', 'remove', direction.slice(2), edited);
@@ -128,7 +148,19 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
     process.kill(envoyPid, 'SIGKILL');
     const started = performance.now();
     await expect
-      .poll(async () => (await world.near.exchange({ address: '127.0.0.1', port: 5000, text: 'again', shutdown: true, timeoutMs: 1000 })).text, { timeout: 10_000, interval: 100 })
+      .poll(
+        async () =>
+          (
+            await world.near.exchange({
+              address: '127.0.0.1',
+              port: 5000,
+              text: 'again',
+              shutdown: true,
+              timeoutMs: 1000,
+            })
+          ).text,
+        { timeout: 10_000, interval: 100 },
+      )
       .toBe('again');
     expect(performance.now() - started).toBeLessThan(5000);
     expect((await world.far.exchange({ address: NEAR.v4, port: 6000, text: 'in', shutdown: true })).text).toBe('in');
@@ -142,7 +174,9 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
     const everything = [
       world.nexd.output(),
       world.nexd.nexctl('status', '--json').stdout,
-      ...[world.nexd.pid, ...descendants(world.nexd.pid)].map(pid => readFileSync(`/proc/${pid}/cmdline`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'latin1')),
+      ...[world.nexd.pid, ...descendants(world.nexd.pid)].map(
+        pid => readFileSync(`/proc/${pid}/cmdline`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'latin1'),
+      ),
     ].join('\n');
     expect(everything).not.toContain(key);
     expect(everything).not.toContain(hex);
@@ -154,7 +188,9 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
     expect(ms).toBeLessThan(10_000);
     expect(children.filter(pid => existsSync(`/proc/${pid}`))).toEqual([]);
     expect(existsSync(join(world.nexd.folder, 'nexd.sock'))).toBe(false);
-    const left = existsSync(world.nexd.runtimeDirectory) ? readdirSync(world.nexd.runtimeDirectory, { recursive: true }).map(String) : [];
+    const left = existsSync(world.nexd.runtimeDirectory)
+      ? readdirSync(world.nexd.runtimeDirectory, { recursive: true }).map(String)
+      : [];
     expect(left.filter(name => name.endsWith('.sock'))).toEqual([]);
   });
 });

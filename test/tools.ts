@@ -29,12 +29,23 @@ export function which(name: string): string | undefined {
 
 function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): boolean {
   const child = spawnSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', env });
-  if (child.status !== 0) say(`${command} ${args.join(' ')} failed:\n${child.stdout ?? ''}${child.stderr ?? child.error?.message ?? ''}`);
+  if (child.status !== 0)
+    say(`${command} ${args.join(' ')} failed:\n${child.stdout ?? ''}${child.stderr ?? child.error?.message ?? ''}`);
   return child.status === 0;
 }
 
 function pip(target: string, requirement: string): boolean {
-  return run('python3', ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--root-user-action=ignore', '--target', target, requirement]);
+  return run('python3', [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--root-user-action=ignore',
+    '--target',
+    target,
+    requirement,
+  ]);
 }
 
 function installDebianPackages(): void {
@@ -65,8 +76,15 @@ function installWireguardGo(): void {
   }
   if (go !== undefined) {
     say('building wireguard-go ...');
-    const env = { ...process.env, GOBIN: toolsBin, GOFLAGS: '-modcacherw', GOTOOLCHAIN: 'local', HOME: process.env['HOME'] ?? tools };
-    if (run(go, ['install', WIREGUARD_GO], env)) run('mv', [join(toolsBin, 'wireguard'), join(toolsBin, 'wireguard-go')]);
+    const env = {
+      ...process.env,
+      GOBIN: toolsBin,
+      GOFLAGS: '-modcacherw',
+      GOTOOLCHAIN: 'local',
+      HOME: process.env['HOME'] ?? tools,
+    };
+    if (run(go, ['install', WIREGUARD_GO], env))
+      run('mv', [join(toolsBin, 'wireguard'), join(toolsBin, 'wireguard-go')]);
   }
   if (which('wireguard-go') === undefined) say('no wireguard-go: the tests that need it will be skipped');
 }

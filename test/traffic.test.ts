@@ -1,14 +1,17 @@
 // Traffic through nexd, with Envoy and without, to and from a real wireguard-go: every promise of the data path that a client can see.
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { makeWorld, REFUSED_PORT, SERVICES, UDP_PORT, type World } from './harness/world.ts';
 import { whyNoNamespaces } from './harness/network.ts';
 import { pattern } from './harness/pattern.ts';
+import { makeWorld, REFUSED_PORT, SERVICES, UDP_PORT, type World } from './harness/world.ts';
 
 const why = whyNoNamespaces();
 if (why !== undefined) console.error(`SKIPPED test/traffic.test.ts: ${why}`);
 
-const sha256 = (seed: number, bytes: number) => createHash('sha256').update(pattern(seed, 0, bytes)).digest('hex');
+const sha256 = (seed: number, bytes: number) =>
+  createHash('sha256')
+    .update(pattern(seed, 0, bytes))
+    .digest('hex');
 const MILLION = 1_000_000;
 
 describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s', envoy => {
@@ -64,7 +67,9 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
       const held = await way.client.hold(way.address, way.port);
       await expect.poll(async () => (await way.server.ends(way.serverAddress, way.serverPort)).open).toBeGreaterThan(0);
       await way.client.release(held, 'reset');
-      await expect.poll(async () => (await way.server.ends(way.serverAddress, way.serverPort)).ended.length, { timeout: 5000 }).toBeGreaterThan(before);
+      await expect
+        .poll(async () => (await way.server.ends(way.serverAddress, way.serverPort)).ended.length, { timeout: 5000 })
+        .toBeGreaterThan(before);
       expect((await way.server.ends(way.serverAddress, way.serverPort)).ended.at(-1)).toBe('reset');
     });
 
@@ -95,13 +100,23 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
 
   test.each(['egress', 'ingress'] as const)('%s: 100 MB towards the server', { timeout: 120_000 }, async direction => {
     const way = world.way(direction, 'v4', 'digest');
-    const result = await way.client.exchange({ ...way, bytes: 100 * MILLION, seed: 9, shutdown: true, timeoutMs: 100_000 });
+    const result = await way.client.exchange({
+      ...way,
+      bytes: 100 * MILLION,
+      seed: 9,
+      shutdown: true,
+      timeoutMs: 100_000,
+    });
     expect(result.text).toBe(sha256(9, 100 * MILLION));
   });
 
   test.each(['egress', 'ingress'] as const)('%s: 100 MB towards the client', { timeout: 120_000 }, async direction => {
     const way = world.way(direction, 'v4', 'source');
     const result = await way.client.exchange({ ...way, timeoutMs: 100_000 });
-    expect(result).toMatchObject({ end: 'eof', bytes: SERVICES.source.service.bytes, sha256: sha256(5, SERVICES.source.service.bytes) });
+    expect(result).toMatchObject({
+      end: 'eof',
+      bytes: SERVICES.source.service.bytes,
+      sha256: sha256(5, SERVICES.source.service.bytes),
+    });
   });
 });

@@ -38,6 +38,8 @@ export class Counters {
 
   /** All names and values, sorted by name. */
   snapshot(): Record<string, number> {
-    return Object.fromEntries([...this.#slots].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, slot]) => [name, this.#values[slot]!]));
+    return Object.fromEntries(
+      [...this.#slots].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, slot]) => [name, this.#values[slot]!]),
+    );
   }
 }

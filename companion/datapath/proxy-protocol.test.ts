@@ -15,7 +15,9 @@ const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(/\s/g,
 const SIGNATURE = '0d0a0d0a000d0a515549540a';
 
 /** The same header as read by a person with a hex dump: text in, text out, nothing shared with the parser. */
-function slowTwin(bytes: Uint8Array): ProxyHeaderResult['state'] | { tlv: Record<string, string>; source: string; length: number } {
+function slowTwin(
+  bytes: Uint8Array,
+): ProxyHeaderResult['state'] | { tlv: Record<string, string>; source: string; length: number } {
   const dump = Buffer.from(bytes).toString('hex');
   const shown = dump.slice(0, 24);
   if (shown !== SIGNATURE.slice(0, shown.length)) return 'invalid';
@@ -53,9 +55,14 @@ function slowTwin(bytes: Uint8Array): ProxyHeaderResult['state'] | { tlv: Record
 function told(result: ProxyHeaderResult): ReturnType<typeof slowTwin> {
   if (result.state !== 'complete') return result.state;
   const { source } = result.header;
-  const address = source && Buffer.from(formatAddress(source.address).includes('.') ? source.address.subarray(12) : source.address);
+  const address =
+    source && Buffer.from(formatAddress(source.address).includes('.') ? source.address.subarray(12) : source.address);
   const port = source?.port.toString(16).padStart(4, '0');
-  return { tlv: result.header.tlv, source: source === undefined ? 'none' : address!.toString('hex') + port, length: result.length };
+  return {
+    tlv: result.header.tlv,
+    source: source === undefined ? 'none' : address!.toString('hex') + port,
+    length: result.length,
+  };
 }
 
 describe('emit and parse', () => {
@@ -66,9 +73,9 @@ describe('emit and parse', () => {
   });
 
   test('the bytes of proxy-protocol.txt §2.2', () => {
-    expect(Buffer.from(emitProxyHeader(at('10.0.0.7', 40000), at('127.0.0.1', 5432), { key: 'k' })).toString('hex')).toBe(
-      `${SIGNATURE}2111` + '0010' + '0a000007' + '7f000001' + '9c40' + '1538' + 'e100016b',
-    );
+    expect(
+      Buffer.from(emitProxyHeader(at('10.0.0.7', 40000), at('127.0.0.1', 5432), { key: 'k' })).toString('hex'),
+    ).toBe(`${SIGNATURE}2111` + '0010' + '0a000007' + '7f000001' + '9c40' + '1538' + 'e100016b');
   });
 
   test('what was emitted is read back', () => {
@@ -172,7 +179,17 @@ describe('hostile and odd input', () => {
             body.push(type, bytes.length >> 8, bytes.length & 0xff, ...bytes);
           }
           const length = Math.max(0, body.length + (patches.length === 0 ? 0 : wrong));
-          const bytes = Uint8Array.from([...hex(SIGNATURE), command, family, length >> 8, length & 0xff, ...body, 1, 2, 3]);
+          const bytes = Uint8Array.from([
+            ...hex(SIGNATURE),
+            command,
+            family,
+            length >> 8,
+            length & 0xff,
+            ...body,
+            1,
+            2,
+            3,
+          ]);
           for (const { at, to } of patches) if (at < bytes.length) bytes[at] = to;
           const shown = bytes.subarray(0, Math.max(0, bytes.length - (cut > 300 ? cut - 300 : 0)));
           expect(told(parseProxyHeader(shown))).toEqual(slowTwin(shown));

@@ -162,7 +162,11 @@ function readText(bytes: Uint8Array): string | undefined {
  * A PROXY header for a stream between two addresses. IPv4 only if both are; else both as IPv6, IPv4 mapped.
  * Throws RangeError when the TLVs pass `MAX_HEADER_BYTES` or hold more than visible ASCII: those are ours, not a stranger's.
  */
-export function emitProxyHeader(source: SocketAddress, destination: SocketAddress, tlv: ProxyHeader['tlv']): Uint8Array {
+export function emitProxyHeader(
+  source: SocketAddress,
+  destination: SocketAddress,
+  tlv: ProxyHeader['tlv'],
+): Uint8Array {
   const family = isIPv4(source.address) && isIPv4(destination.address) ? FAMILY_INET : FAMILY_INET6;
   const size = family === FAMILY_INET ? 4 : 16;
   const bytes: number[] = [...SIGNATURE, VERSION | COMMAND_PROXY, (family << 4) | TRANSPORT_STREAM, 0, 0];
@@ -172,7 +176,8 @@ export function emitProxyHeader(source: SocketAddress, destination: SocketAddres
     const text = tlv[name];
     if (text === undefined) continue;
     const value = new TextEncoder().encode(text);
-    if (readText(value) === undefined) throw new RangeError(`PROXY TLV ${name} is not visible ASCII of at most ${MAX_TEXT_BYTES}`);
+    if (readText(value) === undefined)
+      throw new RangeError(`PROXY TLV ${name} is not visible ASCII of at most ${MAX_TEXT_BYTES}`);
     bytes.push(type, value.length >> 8, value.length & 0xff, ...value);
   }
   if (bytes.length > MAX_HEADER_BYTES) throw new RangeError(`PROXY header of ${bytes.length} bytes`);

@@ -45,6 +45,8 @@ export type HandshakeAction =
   | SessionAction
   /** No stamp sent is greater than this one (12 bytes): persist it, hand it back as `lastStamp` after a restart. */
   | { readonly type: 'stamp'; readonly stamp: Uint8Array }
+  /** A valid initiation dated `aheadMs` ahead, over a day: the peer's honest ones will be refused until then. Log it. */
+  | { readonly type: 'future-timestamp'; readonly peer: PeerId; readonly aheadMs: number }
   | { readonly type: 'drop'; readonly reason: DropReason; readonly peer?: PeerId };
 
 export type TransportAction =

@@ -78,6 +78,9 @@ export class DropCounters {
   }
 
   toObject(): Record<DropReason, number> {
-    return Object.fromEntries(DROP_REASONS.map((reason, i) => [reason, this.#counts[i]!])) as Record<DropReason, number>;
+    return Object.fromEntries(DROP_REASONS.map((reason, i) => [reason, this.#counts[i]!])) as Record<
+      DropReason,
+      number
+    >;
   }
 }

@@ -81,10 +81,12 @@ async function fetchDescriptors(pin: string): Promise<string> {
   return target;
 }
 
-/** Whoever comes second wins; both made the same. */
+/** Puts `from` in the place of `to`, which is missing for no longer than between two renames. */
 async function replace(from: string, to: string): Promise<void> {
-  await rm(to, { recursive: true, force: true });
+  const old = `${to}.old.${process.pid}`;
+  if (existsSync(to)) await rename(to, old);
   await rename(from, to);
+  await rm(old, { recursive: true, force: true });
 }
 
 /** @returns how many modules protoc-gen-es made of the descriptors in `directory`. */
@@ -129,6 +131,8 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`\n${error instanceof SetupError ? error.message : error instanceof Error ? error.stack : error}\n`);
+  process.stderr.write(
+    `\n${error instanceof SetupError ? error.message : error instanceof Error ? error.stack : error}\n`,
+  );
   process.exitCode = 1;
 }

@@ -135,7 +135,9 @@ const methods = {
       });
       serve(socket, o.service);
     });
-    await new Promise<void>((resolve, reject) => server.once('error', reject).listen({ host: o.address, port: o.port, backlog: 1024 }, resolve));
+    await new Promise<void>((resolve, reject) =>
+      server.once('error', reject).listen({ host: o.address, port: o.port, backlog: 1024 }, resolve),
+    );
     const port = (server.address() as net.AddressInfo).port;
     servers.set(`tcp ${o.address} ${port}`, { close: () => server.close(), ends, open });
     return port;
@@ -212,7 +214,13 @@ const methods = {
     const results = await Promise.all(
       Array.from({ length: o.count }, async (_, i) => {
         const result = await methods.exchange({ ...o, seed: i + 1, shutdown: true, timeoutMs: 60_000 });
-        return result.end === 'eof' && result.sha256 === createHash('sha256').update(pattern(i + 1, 0, o.bytes)).digest('hex');
+        return (
+          result.end === 'eof' &&
+          result.sha256 ===
+            createHash('sha256')
+              .update(pattern(i + 1, 0, o.bytes))
+              .digest('hex')
+        );
       }),
     );
     return results.filter(Boolean).length;
@@ -221,7 +229,11 @@ const methods = {
   /** Opens a connection and keeps it. @returns its handle. */
   hold(address: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      const socket: net.Socket & { received?: string; ended?: End } = net.connect({ host: address, port, allowHalfOpen: true });
+      const socket: net.Socket & { received?: string; ended?: End } = net.connect({
+        host: address,
+        port,
+        allowHalfOpen: true,
+      });
       const handle = ++handles;
       socket.received = '';
       socket.once('connect', () => {
@@ -280,7 +292,13 @@ const methods = {
   },
 
   /** Sends `sizes` datagrams one after the other from one socket and waits for each answer. @returns the sizes that came back equal. */
-  async exchangeUdp(o: { address: string; port: number; sizes: number[]; seed: number; timeoutMs?: number }): Promise<number[]> {
+  async exchangeUdp(o: {
+    address: string;
+    port: number;
+    sizes: number[];
+    seed: number;
+    timeoutMs?: number;
+  }): Promise<number[]> {
     const socket = dgram.createSocket({ type: net.isIPv6(o.address) ? 'udp6' : 'udp4', recvBufferSize: 4 << 20 });
     const equal: number[] = [];
     await new Promise<void>((resolve, reject) => {

@@ -2,7 +2,11 @@
 import { Worker } from 'node:worker_threads';
 import type { HostMethods } from './host-worker.ts';
 
-type Call = { [Name in keyof HostMethods]: (...args: Parameters<HostMethods[Name]>) => Promise<Awaited<ReturnType<HostMethods[Name]>>> };
+type Call = {
+  [Name in keyof HostMethods]: (
+    ...args: Parameters<HostMethods[Name]>
+  ) => Promise<Awaited<ReturnType<HostMethods[Name]>>>;
+};
 
 export type Host = Call & { stop(): Promise<void> };
 

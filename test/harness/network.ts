@@ -11,9 +11,13 @@ export interface Network {
   remove(): void;
 }
 
-export const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+export const ip = (...args: string[]): string =>
+  execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 export const inNamespace = (namespace: string, command: string, ...args: string[]): string =>
-  execFileSync('ip', ['netns', 'exec', namespace, command, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  execFileSync('ip', ['netns', 'exec', namespace, command, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 
 /** Why namespaces cannot be made here, or undefined. */
 export function whyNoNamespaces(): string | undefined {
@@ -41,7 +45,24 @@ export function makeNetwork(o: { mtu?: number } = {}): Network {
     ip('-n', namespace, 'link', 'set', 'lo', 'up');
   }
   const mtu = String(o.mtu ?? 1500);
-  ip('link', 'add', 'veth0', 'netns', near, 'mtu', mtu, 'type', 'veth', 'peer', 'name', 'veth0', 'netns', far, 'mtu', mtu);
+  ip(
+    'link',
+    'add',
+    'veth0',
+    'netns',
+    near,
+    'mtu',
+    mtu,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'veth0',
+    'netns',
+    far,
+    'mtu',
+    mtu,
+  );
   const nearAddress = { v4: '10.99.0.1', v6: 'fd99::1' };
   const farAddress = { v4: '10.99.0.2', v6: 'fd99::2' };
   for (const [namespace, address] of [

@@ -39,19 +39,44 @@ export function writeConfig(folder: string, text: string, name = 'wg0.conf'): st
 
 /** The command line that runs a program in a namespace as the ordinary user without any capability. */
 function asOrdinaryUser(namespace: string | undefined, command: string, args: readonly string[]): string[] {
-  const drop = ['setpriv', `--reuid=${ORDINARY_USER}`, `--regid=${ORDINARY_USER}`, '--clear-groups', '--no-new-privs', '--bounding-set=-all', '--inh-caps=-all', command, ...args];
+  const drop = [
+    'setpriv',
+    `--reuid=${ORDINARY_USER}`,
+    `--regid=${ORDINARY_USER}`,
+    '--clear-groups',
+    '--no-new-privs',
+    '--bounding-set=-all',
+    '--inh-caps=-all',
+    command,
+    ...args,
+  ];
   const isRoot = process.getuid?.() === 0;
-  return [...(namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]), ...(isRoot ? drop : [command, ...args])];
+  return [
+    ...(namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]),
+    ...(isRoot ? drop : [command, ...args]),
+  ];
 }
 
 /** Runs nexd to its end. For commands that are expected to fail or to print. */
-export function runNexd(args: readonly string[], o: { namespace?: string; env?: NodeJS.ProcessEnv; program?: 'nexd' | 'nexctl'; timeoutMs?: number } = {}) {
+export function runNexd(
+  args: readonly string[],
+  o: { namespace?: string; env?: NodeJS.ProcessEnv; program?: 'nexd' | 'nexctl'; timeoutMs?: number } = {},
+) {
   const [command, ...rest] = asOrdinaryUser(o.namespace, join(checkout, 'bin', o.program ?? 'nexd'), args);
-  const child = spawnSync(command!, rest, { encoding: 'utf8', timeout: o.timeoutMs ?? 30_000, env: { ...process.env, HOME: '/nonexistent', ...o.env } });
+  const child = spawnSync(command!, rest, {
+    encoding: 'utf8',
+    timeout: o.timeoutMs ?? 30_000,
+    env: { ...process.env, HOME: '/nonexistent', ...o.env },
+  });
   return { status: child.status, stdout: child.stdout, stderr: child.stderr };
 }
 
-export function startNexd(o: { args: readonly string[]; namespace?: string; folder?: string; env?: NodeJS.ProcessEnv }): Nexd {
+export function startNexd(o: {
+  args: readonly string[];
+  namespace?: string;
+  folder?: string;
+  env?: NodeJS.ProcessEnv;
+}): Nexd {
   const folder = o.folder ?? makeFolder();
   const runtimeDirectory = join(folder, 'run');
   const socket = join(folder, 'nexd.sock');
@@ -98,13 +123,21 @@ export function startNexd(o: { args: readonly string[]; namespace?: string; fold
         const look = () => {
           const match = pattern.exec(output);
           if (match !== null) done(() => resolveMatch(match));
-          else if (child.exitCode !== null) done(() => reject(new Error(`nexd ended with ${child.exitCode}:\n${output}`)));
+          else if (child.exitCode !== null)
+            done(() => reject(new Error(`nexd ended with ${child.exitCode}:\n${output}`)));
         };
-        const timer = setTimeout(() => done(() => reject(new Error(`no ${pattern} within ${timeoutMs} ms:\n${output}`))), timeoutMs);
+        const timer = setTimeout(
+          () => done(() => reject(new Error(`no ${pattern} within ${timeoutMs} ms:\n${output}`))),
+          timeoutMs,
+        );
         listeners.add(look);
         look();
       }),
-    nexctl: (...args) => runNexd(['nexd', '--unix-socket', socket, ...args], { program: 'nexctl', ...(o.namespace === undefined ? {} : { namespace: o.namespace }) }),
+    nexctl: (...args) =>
+      runNexd(['nexd', '--unix-socket', socket, ...args], {
+        program: 'nexctl',
+        ...(o.namespace === undefined ? {} : { namespace: o.namespace }),
+      }),
     signal: name => void child.kill(name),
     async stop() {
       const started = performance.now();
@@ -150,4 +183,5 @@ export const commandOf = (pid: number): string => {
 };
 
 /** The process named `envoy` among nexd's children. */
-export const envoyOf = (nexd: Nexd): number | undefined => descendants(nexd.pid).find(pid => /\benvoy\b/.test(commandOf(pid).split(' ')[0] ?? ''));
+export const envoyOf = (nexd: Nexd): number | undefined =>
+  descendants(nexd.pid).find(pid => /\benvoy\b/.test(commandOf(pid).split(' ')[0] ?? ''));

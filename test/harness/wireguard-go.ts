@@ -35,7 +35,8 @@ export async function startWireGuardGo(o: FarEnd): Promise<WireGuardGo> {
   }
   const wg = (...args: string[]) => inNamespace(o.namespace, 'wg', ...args);
   wg('set', o.device, 'private-key', o.privateKeyFile, 'listen-port', String(o.listenPort));
-  for (const address of o.addresses) ip('-n', o.namespace, 'addr', 'add', address, 'dev', o.device, ...(address.includes(':') ? ['nodad'] : []));
+  for (const address of o.addresses)
+    ip('-n', o.namespace, 'addr', 'add', address, 'dev', o.device, ...(address.includes(':') ? ['nodad'] : []));
   ip('-n', o.namespace, 'link', 'set', o.device, 'up', 'mtu', String(o.mtu ?? 1420));
   return {
     device: o.device,
@@ -48,7 +49,8 @@ export async function startWireGuardGo(o: FarEnd): Promise<WireGuardGo> {
   };
 }
 
-const runHere = (command: string, args: string[], input = ''): string => execFileSync(command, args, { encoding: 'utf8', input });
+const runHere = (command: string, args: string[], input = ''): string =>
+  execFileSync(command, args, { encoding: 'utf8', input });
 
 /** @returns base64 keys by `wg genkey` and `wg pubkey`. */
 export function makeKeys(): { privateKey: string; publicKey: string } {

@@ -1,9 +1,9 @@
 // The world of the end-to-end tests: one real wireguard-go with its services, one nexd with a rule for each, hosts on both sides.
 import { type Host, startHost } from './host.ts';
+import type { Service } from './host-worker.ts';
 import { inNamespace, makeNetwork, type Network } from './network.ts';
 import { makeFolder, type Nexd, removeFolder, startNexd, writeConfig } from './nexd.ts';
 import { makeKeys, startWireGuardGo, type WireGuardGo } from './wireguard-go.ts';
-import type { Service } from './host-worker.ts';
 
 export const FAR = { v4: '10.77.0.1', v6: 'fd77::1' };
 export const NEAR = { v4: '10.77.0.2', v6: 'fd77::2' };
@@ -40,7 +40,11 @@ export interface World {
   readonly farEnd: WireGuardGo;
   readonly nexd: Nexd;
   /** Who calls, who answers, and where the caller must connect to. */
-  way(direction: Direction, family: Family, service: ServiceName | number): { client: Host; server: Host; address: string; port: number; serverAddress: string; serverPort: number };
+  way(
+    direction: Direction,
+    family: Family,
+    service: ServiceName | number,
+  ): { client: Host; server: Host; address: string; port: number; serverAddress: string; serverPort: number };
   close(): Promise<void>;
 }
 
@@ -60,7 +64,12 @@ function rules(): string[] {
   return args;
 }
 
-export async function makeWorld(o: { envoy: 'auto' | 'none'; outer?: Family; args?: string[]; rules?: string[] }): Promise<World> {
+export async function makeWorld(o: {
+  envoy: 'auto' | 'none';
+  outer?: Family;
+  args?: string[];
+  rules?: string[];
+}): Promise<World> {
   const outer = o.outer ?? 'v4';
   const network = makeNetwork();
   const folder = makeFolder();
@@ -74,7 +83,16 @@ export async function makeWorld(o: { envoy: 'auto' | 'none'; outer?: Family; arg
     listenPort: 51820,
     addresses: [`${FAR.v4}/24`, `${FAR.v6}/64`],
   });
-  farEnd.wg('set', device, 'peer', nearKeys.publicKey, 'allowed-ips', `${NEAR.v4}/32,${NEAR.v6}/128`, 'endpoint', `${host(network.nearAddress[outer])}:51821`);
+  farEnd.wg(
+    'set',
+    device,
+    'peer',
+    nearKeys.publicKey,
+    'allowed-ips',
+    `${NEAR.v4}/32,${NEAR.v6}/128`,
+    'endpoint',
+    `${host(network.nearAddress[outer])}:51821`,
+  );
   const config = writeConfig(
     folder,
     `[Interface]\nPrivateKey = ${nearKeys.privateKey}\nAddress = ${NEAR.v4}/32, ${NEAR.v6}/128\nListenPort = 51821\n` +
@@ -89,7 +107,11 @@ export async function makeWorld(o: { envoy: 'auto' | 'none'; outer?: Family; arg
     await far.listenUdp(FAR[family], UDP_PORT);
     await near.listenUdp(loopback[family], UDP_PORT);
   }
-  const nexd = startNexd({ namespace: network.near, folder, args: ['--config', config, '--envoy', o.envoy, ...(o.args ?? []), ...(o.rules ?? rules())] });
+  const nexd = startNexd({
+    namespace: network.near,
+    folder,
+    args: ['--config', config, '--envoy', o.envoy, ...(o.args ?? []), ...(o.rules ?? rules())],
+  });
   const world: World = {
     network,
     near,
@@ -99,8 +121,22 @@ export async function makeWorld(o: { envoy: 'auto' | 'none'; outer?: Family; arg
     way(direction, family, service) {
       const port = typeof service === 'number' ? service : SERVICES[service].port;
       return direction === 'egress'
-        ? { client: near, server: far, address: loopback[family], port: egressPort(port, family), serverAddress: FAR[family], serverPort: port }
-        : { client: far, server: near, address: NEAR[family], port: ingressPort(port, family), serverAddress: loopback[family], serverPort: port };
+        ? {
+            client: near,
+            server: far,
+            address: loopback[family],
+            port: egressPort(port, family),
+            serverAddress: FAR[family],
+            serverPort: port,
+          }
+        : {
+            client: far,
+            server: near,
+            address: NEAR[family],
+            port: ingressPort(port, family),
+            serverAddress: loopback[family],
+            serverPort: port,
+          };
     },
     async close() {
       await nexd.stop();
@@ -120,4 +156,5 @@ export async function makeWorld(o: { envoy: 'auto' | 'none'; outer?: Family; arg
 }
 
 /** For a test that needs the namespace's own tools. */
-export const near = (world: World, command: string, ...args: string[]): string => inNamespace(world.network.near, command, ...args);
+export const near = (world: World, command: string, ...args: string[]): string =>
+  inNamespace(world.network.near, command, ...args);

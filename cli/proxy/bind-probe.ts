@@ -1,0 +1,69 @@
+/**
+ * Try each listening port before anything starts. Envoy tells of a port in use only in a NACK, seconds later, with
+ * everything else already up; here it is one line that names the rule.
+ */
+
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { ProxyKey } from '../../rules/index.ts';
+import { reasonOf } from '../failure.ts';
+
+function probeTcp(address: string | undefined, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port, exclusive: true, ...(address !== undefined && { host: address }) }, () =>
+      server.close(() => resolve()),
+    );
+  });
+}
+
+function probeUdp(address: string | undefined, port: number): Promise<void> {
+  const ipv6 = address?.includes(':') ?? false;
+  return new Promise((resolve, reject) => {
+    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4' });
+    socket.once('error', reject);
+    socket.bind({ port, exclusive: true, ...(address !== undefined && { address }) }, () =>
+      socket.close(() => resolve()),
+    );
+  });
+}
+
+/** Containers often lower it; ip(7). */
+function privilegedBelow(): number {
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
+  } catch {
+    return 1024;
+  }
+}
+
+/** Why a key's listener could not be opened on `bind` (undefined: all addresses), or undefined when it could. */
+export async function probeListener(
+  key: Pick<ProxyKey, 'protocol' | 'port'>,
+  bind: string | undefined,
+): Promise<string | undefined> {
+  try {
+    await (key.protocol === 'tcp' ? probeTcp : probeUdp)(bind, key.port);
+    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const where = `port ${key.port}/${key.protocol}`;
+    if (code === 'EADDRINUSE') return `${where} is already in use on this machine`;
+    if (code === 'EACCES') return `${where} is privileged (below ${privilegedBelow()}): permission denied`;
+    return `${where} cannot be listened on${bind === undefined ? '' : ` at ${bind}`}: ${reasonOf(error)}`;
+  }
+}
+
+/** A free UDP port on loopback, for a listener that is opened by another process a moment later. */
+export function freeLoopbackUdpPort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    socket.once('error', reject);
+    socket.bind(0, '127.0.0.1', () => {
+      const { port } = socket.address();
+      socket.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,18 @@
+/**
+ * A WireGuard engine without I/O: `Handshaker` (keys, Noise, cookies) on one thread, `Tunnel` (packets, timers) on
+ * another or the same; the caller carries their actions to each other, to the sockets and to the disk.
+ */
+export type { HandshakeAction, Now, PeerId, SessionAction, TransportAction } from './actions.ts';
+export { type Aead, NobleAead } from './aead.ts';
+export * as constants from './constants.ts';
+export { DROP_REASONS, DropCounters, type DropReason, dropCode, dropReason } from './drops.ts';
+export { type HandshakePeer, Handshaker, type HandshakerOptions } from './handshaker.ts';
+export { createMemory, type MemoryView } from './memory.ts';
+export {
+  type PeerStats,
+  type Prefix,
+  Tunnel,
+  type TunnelOptions,
+  type TunnelPeer,
+  type TunnelPeerChange,
+} from './tunnel.ts';

@@ -1,0 +1,48 @@
+/** The same rules as a static configuration: for an Envoy without a control plane, and for reading. */
+
+import { clone, createRegistry, type DescMessage, type JsonObject, type JsonValue, toJson } from '@bufbuild/protobuf';
+import { StringValueSchema } from '@bufbuild/protobuf/wkt';
+import * as api from '../../envoy/api/index.ts';
+import { type KeyResources, keyResources } from './build.ts';
+import type { ResourceInput } from './input.ts';
+
+function isMessage(value: unknown): value is DescMessage {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'message';
+}
+
+let registry: ReturnType<typeof createRegistry> | undefined;
+
+/** JSON of a message in Envoy's own spelling (`typed_config`, with `@type`), as it stands in a configuration file. */
+export function toEnvoyJson<Desc extends DescMessage>(
+  schema: Desc,
+  message: Parameters<typeof toJson<Desc>>[1],
+): JsonValue {
+  registry ??= createRegistry(StringValueSchema, ...Object.values(api).filter(isMessage));
+  return toJson(schema, message, { registry, useProtoFieldName: true });
+}
+
+function staticCluster({ cluster, endpoints }: KeyResources): JsonValue {
+  const copy = clone(api.ClusterSchema, cluster);
+  if (endpoints !== undefined) {
+    copy.clusterDiscoveryType = { case: 'type', value: api.Cluster_DiscoveryType.STATIC };
+    copy.edsClusterConfig = undefined;
+    copy.loadAssignment = endpoints;
+  }
+  return toEnvoyJson(api.ClusterSchema, copy);
+}
+
+function staticListener({ listener, policy }: KeyResources): JsonValue {
+  const copy = clone(api.ListenerSchema, listener);
+  for (const filter of copy.filterChains.flatMap(chain => chain.filters)) {
+    if (filter.name === policy?.name && policy.typedConfig !== undefined) {
+      filter.configType = { case: 'typedConfig', value: policy.typedConfig };
+    }
+  }
+  return toEnvoyJson(api.ListenerSchema, copy);
+}
+
+/** `static_resources` of a bootstrap. @throws Error on a key that keyError refuses. */
+export function renderStatic(input: ResourceInput): { listeners: JsonValue[]; clusters: JsonValue[] } & JsonObject {
+  const built = input.keys.map(key => keyResources(key, input)).filter(one => one !== undefined);
+  return { listeners: built.map(staticListener), clusters: built.map(staticCluster) };
+}

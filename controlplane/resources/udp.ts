@@ -1,0 +1,98 @@
+/** Listeners of UDP keys. */
+
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  IPMatcherSchema,
+  type Listener,
+  ListenerSchema,
+  type Matcher_OnMatchSchema,
+  type MatcherSchema,
+  pack,
+  RouteSchema,
+  SourceIPInputSchema,
+  TrafficDirection,
+  UdpProxyConfigSchema,
+  type UdpSocketConfigSchema,
+} from '../../envoy/api/index.ts';
+import { OPEN_POLICY, parsePrefix } from '../../rules/index.ts';
+import { accessLog } from './access-log.ts';
+import { cidrRange, listenAddress, socketAddress } from './address.ts';
+import { admittedPrefixes } from './admitted.ts';
+import { LARGEST_DATAGRAM, UDP_IDLE_SECONDS } from './constants.ts';
+import type { ResourceInput, ResourceKey } from './input.ts';
+
+type OnMatch = MessageInitShape<typeof Matcher_OnMatchSchema>;
+
+/** Nobody's address (RFC 4291 §2.5.2): stands where a list of ranges may not be empty. */
+const NOBODY = parsePrefix('::/128')!;
+
+const socketConfig: MessageInitShape<typeof UdpSocketConfigSchema> = { maxRxDatagramSize: BigInt(LARGEST_DATAGRAM) };
+
+function routeTo(cluster: string): OnMatch {
+  const route = pack(RouteSchema, { cluster });
+  return { onMatch: { case: 'action', value: { name: 'route', typedConfig: route } } };
+}
+
+/** Routes the sources that the policy admits. Envoy drops a datagram that nothing matches. */
+function sourceMatcher(key: ResourceKey): MessageInitShape<typeof MatcherSchema> {
+  const { policy = OPEN_POLICY } = key;
+  if (policy.allow.length === 0 && policy.deny.length === 0) return { onNoMatch: routeTo(key.name) };
+  const admitted = admittedPrefixes(policy);
+  const ranges = (admitted.length === 0 ? [NOBODY] : admitted).map(cidrRange);
+  const matcher = pack(IPMatcherSchema, { rangeMatchers: [{ ranges, onMatch: routeTo(key.name) }] });
+  return {
+    matcherType: {
+      case: 'matcherTree',
+      value: {
+        input: { name: 'source_ip', typedConfig: pack(SourceIPInputSchema, {}) },
+        treeType: { case: 'customMatch', value: { name: 'ip', typedConfig: matcher } },
+      },
+    },
+  };
+}
+
+function listener(
+  key: ResourceKey,
+  input: ResourceInput,
+  matcher: MessageInitShape<typeof MatcherSchema>,
+  rest: MessageInitShape<typeof ListenerSchema>,
+): Listener {
+  const udpProxy = pack(UdpProxyConfigSchema, {
+    statPrefix: key.name,
+    routeSpecifier: { case: 'matcher', value: matcher },
+    idleTimeout: { seconds: BigInt(key.udpIdleSeconds ?? UDP_IDLE_SECONDS) },
+    upstreamSocketConfig: socketConfig,
+    accessLog: accessLog(input.accessLog, key),
+  });
+  return create(ListenerSchema, {
+    name: key.name,
+    statPrefix: key.name,
+    enableReusePort: true,
+    udpListenerConfig: { downstreamSocketConfig: socketConfig },
+    listenerFilters: [
+      { name: 'envoy.filters.udp_listener.udp_proxy', configType: { case: 'typedConfig', value: udpProxy } },
+    ],
+    ...rest,
+  });
+}
+
+/** Clients send to it; each client becomes a session with a socket of its own to the companion. */
+export function egressUdpListener(key: ResourceKey, input: ResourceInput): Listener {
+  return listener(key, input, sourceMatcher(key), {
+    trafficDirection: TrafficDirection.OUTBOUND,
+    address: listenAddress(input.bind, input.ipv6 ?? true, key.port, 'udp'),
+  });
+}
+
+/** The companion sends to it, from a socket per flow of a peer. It has asked the policy already: it knows the peer. */
+export function ingressUdpListener(key: ResourceKey, input: ResourceInput, port: number): Listener {
+  return listener(
+    key,
+    input,
+    { onNoMatch: routeTo(key.name) },
+    {
+      trafficDirection: TrafficDirection.INBOUND,
+      address: socketAddress('127.0.0.1', port, 'udp'),
+    },
+  );
+}

@@ -1,0 +1,55 @@
+/** Envoy's log lines: how we ask for them, and how they become lines of our own log. */
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+
+/** Where lines go. `fields` are plain values; no line holds a key. */
+export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
+
+/** For `--log-format`: one JSON object per line, so that a message with line breaks stays one line (`%j` is JSON-escaped). */
+export const LOG_FORMAT = '{"level":"%l","component":"%n","message":"%j"}';
+
+export interface EnvoyLine {
+  level: LogLevel;
+  /** Envoy's logger, such as `wasm` or `main`; '' for text that is no log line (a crash of the loader, say). */
+  component: string;
+  message: string;
+}
+
+const LEVELS: Record<string, LogLevel> = {
+  trace: 'trace',
+  debug: 'debug',
+  info: 'info',
+  warning: 'warn',
+  error: 'error',
+  critical: 'error',
+};
+
+/** The words that Envoy puts before a line of a filter: `wasm log <plugin> <root id> <VM id>: `. */
+const WASM_PREFIX = /^wasm log(?: \S+)*?: /;
+
+/**
+ * Reads a line of Envoy's standard error. Envoy's own progress is of no interest to somebody who runs a proxy, so its `info`
+ * is our `debug`; what the filter says at `info` (a denial) stays.
+ */
+export function parseLine(line: string): EnvoyLine {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(line);
+  } catch {
+    return { level: 'warn', component: '', message: line };
+  }
+  const { level, component, message } = Object(parsed) as Record<string, unknown>;
+  if (typeof level !== 'string' || typeof component !== 'string' || typeof message !== 'string') {
+    return { level: 'warn', component: '', message: line };
+  }
+  const mapped = LEVELS[level] ?? 'warn';
+  if (component === 'wasm') return { level: mapped, component, message: message.replace(WASM_PREFIX, '') };
+  return { level: mapped === 'info' ? 'debug' : mapped === 'debug' ? 'trace' : mapped, component, message };
+}
+
+/** Envoy's log arguments that let through what our level would show. */
+export function logArguments(level: LogLevel): string[] {
+  const envoyLevel = level === 'trace' ? 'debug' : level === 'debug' ? 'info' : level === 'error' ? 'error' : 'warning';
+  const filter = level === 'info' ? ['--component-log-level', 'wasm:info'] : [];
+  return ['--log-level', envoyLevel, ...filter, '--log-format', LOG_FORMAT];
+}
