@@ -1,4 +1,5 @@
 import type { AeadTier } from './datapath/aead-tiers.ts';
+import type { ProxyKeyReport } from './datapath/relay-context.ts';
 
 export type { AeadTier } from './datapath/aead-tiers.ts';
 export type { ProxyKeyConfig, ProxyKeyReport } from './datapath/relay-context.ts';
@@ -76,13 +77,9 @@ export interface CompanionStatus {
   connections: number;
 }
 
-/** One relayed connection, at its end. */
-export interface ConnectionReport {
-  [field: string]: unknown;
-}
-
 export interface CompanionEvents {
-  connection: [ConnectionReport];
+  /** A proxy key that could not be opened (its port was another's) is open now. */
+  'key-report': [ProxyKeyReport];
   /** The data path is gone: nothing is relayed any more. `close` it, and start another. */
   fatal: [Error];
 }

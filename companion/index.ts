@@ -6,7 +6,6 @@ export type {
   CompanionEvents,
   CompanionLog,
   CompanionStatus,
-  ConnectionReport,
   PeerConfig,
   PeerStatus,
   ProxyKeyConfig,

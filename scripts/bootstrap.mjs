@@ -62,7 +62,8 @@ function installDependencies() {
   const wanted = digest([join(root, 'package-lock.json')]);
   if (stampOf('dependencies') !== wanted) {
     say('installing dependencies (about half a minute) ...');
-    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci');
+    // Not `npm ci`: it refuses a lock file in which a registry that lacks other platforms' optional binaries left gaps.
+    run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], 'npm install');
     writeStamp('dependencies', wanted);
   }
   if (!existsSync(bundledNode)) {

@@ -9,24 +9,20 @@ import { createServer } from 'node:net';
 import type { ProxyKey } from '../../rules/index.ts';
 import { reasonOf } from '../failure.ts';
 
-function probeTcp(address: string | undefined, port: number): Promise<void> {
+function probeTcp(host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen({ port, exclusive: true, ...(address !== undefined && { host: address }) }, () =>
-      server.close(() => resolve()),
-    );
+    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, () => server.close(() => resolve()));
   });
 }
 
-function probeUdp(address: string | undefined, port: number): Promise<void> {
-  const ipv6 = address?.includes(':') ?? false;
+function probeUdp(address: string, port: number): Promise<void> {
+  const ipv6 = address.includes(':');
   return new Promise((resolve, reject) => {
-    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4' });
+    const socket = createSocket({ type: ipv6 ? 'udp6' : 'udp4', ipv6Only: ipv6 });
     socket.once('error', reject);
-    socket.bind({ port, exclusive: true, ...(address !== undefined && { address }) }, () =>
-      socket.close(() => resolve()),
-    );
+    socket.bind({ address, port, exclusive: true }, () => socket.close(() => resolve()));
   });
 }
 
@@ -39,21 +35,26 @@ function privilegedBelow(): number {
   }
 }
 
-/** Why a key's listener could not be opened on `bind` (undefined: all addresses), or undefined when it could. */
+/** Why a key's listener could not be opened at `bind` ('' for all addresses), or undefined when it could. */
 export async function probeListener(
   key: Pick<ProxyKey, 'protocol' | 'port'>,
-  bind: string | undefined,
+  bind: string,
 ): Promise<string | undefined> {
-  try {
-    await (key.protocol === 'tcp' ? probeTcp : probeUdp)(bind, key.port);
-    return undefined;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const where = `port ${key.port}/${key.protocol}`;
-    if (code === 'EADDRINUSE') return `${where} is already in use on this machine`;
-    if (code === 'EACCES') return `${where} is privileged (below ${privilegedBelow()}): permission denied`;
-    return `${where} cannot be listened on${bind === undefined ? '' : ` at ${bind}`}: ${reasonOf(error)}`;
+  const probe = key.protocol === 'tcp' ? probeTcp : probeUdp;
+  const where = `port ${key.port}/${key.protocol}`;
+  for (const host of bind === '' ? ['0.0.0.0', '::'] : [bind]) {
+    try {
+      await probe(host, key.port);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // A machine without IPv6 listens on IPv4 alone.
+      if (bind === '' && host === '::' && (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL')) continue;
+      if (code === 'EADDRINUSE') return `${where} is already in use on this machine`;
+      if (code === 'EACCES') return `${where} is privileged (below ${privilegedBelow()}): permission denied`;
+      return `${where} cannot be listened on at ${host}: ${reasonOf(error)}`;
+    }
   }
+  return undefined;
 }
 
 /** A free UDP port on loopback, for a listener that is opened by another process a moment later. */

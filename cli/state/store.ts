@@ -10,8 +10,11 @@ import type { LogFunction } from '../log.ts';
 import { previousOf, removeTemporaries, writeFileAtomic } from './atomic-file.ts';
 import { emptyState, formatState, parseState, type SetAsideRule, type State, type StoredRules } from './format.ts';
 
-/** A stamp is written at most this often; the rest waits (ms). */
-const STAMP_INTERVAL = 5000;
+/**
+ * What is written is this many seconds ahead of the stamp in use, so that one write serves all stamps up to it and a
+ * crash never leaves an older stamp on disk than peers have seen (they ignore handshakes that are not newer).
+ */
+const STAMP_AHEAD = 5n;
 
 function prepareDirectory(path: string): void {
   try {
@@ -43,8 +46,8 @@ export class StateStore {
   readonly warnings: string[] = [];
   private state: State = emptyState();
   private readonly log: LogFunction;
-  private stampTimer: NodeJS.Timeout | undefined;
-  private stampWritten = 0;
+  /** The greatest stamp in use: hex of equal length compares as the number does. */
+  private stampInUse: { key: string; stamp: string } | undefined;
   private stampFailed = false;
 
   private constructor(path: string, log: LogFunction) {
@@ -107,7 +110,6 @@ export class StateStore {
 
   private write(): void {
     writeFileAtomic(this.path, formatState(this.state));
-    this.stampWritten = Date.now();
   }
 
   rules(): StoredRules {
@@ -136,19 +138,17 @@ export class StateStore {
     return hex === undefined ? undefined : Uint8Array.from(Buffer.from(hex, 'hex'));
   }
 
-  /** Keep a stamp; it may reach the disk a few seconds later, or at `close`. */
+  /** Keep a stamp that is about to be used. A failure is logged: traffic matters more than a clock set back later. */
   saveStamp(publicKey: string, stamp: Uint8Array): void {
-    // One key at a time is in use; those of former configurations are of no more use.
-    this.state = { ...this.state, stamps: { [publicKey]: Buffer.from(stamp).toString('hex') } };
-    if (this.stampTimer !== undefined) return;
-    const wait = Math.max(0, this.stampWritten + STAMP_INTERVAL - Date.now());
-    this.stampTimer = setTimeout(() => this.flush(), wait);
-    this.stampTimer.unref();
+    const hex = Buffer.from(stamp).toString('hex');
+    this.stampInUse = { key: publicKey, stamp: hex };
+    const kept = this.state.stamps[publicKey];
+    if (kept === undefined || hex > kept) this.writeStamp(publicKey, secondsLater(hex, STAMP_AHEAD));
   }
 
-  private flush(): void {
-    clearTimeout(this.stampTimer);
-    this.stampTimer = undefined;
+  private writeStamp(publicKey: string, stamp: string): void {
+    // One key at a time is in use; those of former configurations are of no more use.
+    this.state = { ...this.state, stamps: { [publicKey]: stamp } };
     try {
       this.write();
       this.stampFailed = false;
@@ -159,7 +159,13 @@ export class StateStore {
     }
   }
 
+  /** An orderly end needs no reserve, so that quick restarts do not run ahead of the clock. */
   close(): void {
-    if (this.stampTimer !== undefined) this.flush();
+    if (this.stampInUse !== undefined) this.writeStamp(this.stampInUse.key, this.stampInUse.stamp);
   }
+}
+
+/** TAI64N is 8 bytes of seconds, then 4 of nanoseconds, big-endian. */
+function secondsLater(hex: string, seconds: bigint): string {
+  return (BigInt(`0x${hex.slice(0, 16)}`) + seconds).toString(16).padStart(16, '0') + hex.slice(16);
 }

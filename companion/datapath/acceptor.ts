@@ -46,7 +46,9 @@ export class Acceptor {
       ctx.counters.count('fd_exhausted');
       ctx.log('warn', 'out of file descriptors: new connections wait', { listener: this.#name });
       ctx.reactor.modify(this.#fd, 0);
-      this.#timer = ctx.reactor.setTimer(ctx.reactor.now + EXHAUSTED_PAUSE_US, () => ctx.reactor.modify(this.#fd, EPOLLIN));
+      this.#timer = ctx.reactor.setTimer(ctx.reactor.now + EXHAUSTED_PAUSE_US, () =>
+        ctx.reactor.modify(this.#fd, EPOLLIN),
+      );
       return;
     }
   }

@@ -71,6 +71,13 @@ export class Destinations {
       return this.addresses(host).some(known => equalBytes(known, address));
     });
   }
+
+  /** Whether a destination has that very address and port. */
+  holds(destinations: readonly HostPort[], { address, port }: SocketAddress): boolean {
+    return destinations.some(
+      one => one.port === port && this.addresses(one.host).some(known => equalBytes(known, address)),
+    );
+  }
 }
 
 /** Round robin as Nexodus has it: the second destination is the first to be used (1, 2, 0, 1, ...). */

@@ -26,18 +26,16 @@ export class IngressTcp {
   key: ProxyKeyConfig;
   readonly #io: RelayIo;
   readonly #destinations: Destinations;
-  readonly #streams: Set<Stream>;
   readonly #listener: number;
   readonly #turn = new RoundRobin();
   readonly #waiting = new Set<IngressConnection>();
 
   /** `listener`: the stack's deferred listener for the key's port. */
-  constructor(io: RelayIo, listener: number, key: ProxyKeyConfig, destinations: Destinations, streams: Set<Stream>) {
+  constructor(io: RelayIo, listener: number, key: ProxyKeyConfig, destinations: Destinations) {
     this.#io = io;
     this.#listener = listener;
     this.key = key;
     this.#destinations = destinations;
-    this.#streams = streams;
   }
 
   /** Stops listening, and refuses the SYNs not answered yet. Streams live on. */
@@ -61,7 +59,11 @@ export class IngressTcp {
       return;
     }
     const turn = this.#turn.next(this.key.destinations);
-    this.#begin(connection, peer, turn.flatMap(one => this.#destinations.endpoints(one)));
+    this.#begin(
+      connection,
+      peer,
+      turn.flatMap(one => this.#destinations.endpoints(one)),
+    );
   }
 
   #begin(connection: number, peer: SocketAddress, targets: readonly (string | SocketAddress)[]): void {
@@ -72,14 +74,6 @@ export class IngressTcp {
 
   settled(connection: IngressConnection): void {
     this.#waiting.delete(connection);
-  }
-
-  began(stream: Stream): void {
-    this.#streams.add(stream);
-  }
-
-  ended(stream: Stream): void {
-    this.#streams.delete(stream);
   }
 
   told(outcome: string, peer: SocketAddress, more: Record<string, string | number>): void {
@@ -107,7 +101,13 @@ class IngressConnection implements ConnectionOwner {
   #stream: Stream | undefined;
   #failure = 'no-destination';
 
-  constructor(io: RelayIo, owner: IngressTcp, connection: number, peer: SocketAddress, targets: readonly (string | SocketAddress)[]) {
+  constructor(
+    io: RelayIo,
+    owner: IngressTcp,
+    connection: number,
+    peer: SocketAddress,
+    targets: readonly (string | SocketAddress)[],
+  ) {
     this.#io = io;
     this.#owner = owner;
     this.#connection = connection;
@@ -129,7 +129,11 @@ class IngressConnection implements ConnectionOwner {
       const opened = typeof target === 'string' ? sockets.connectUnix(target) : sockets.connectTcp(target);
       if (!opened.ok) {
         this.#failure = errnoName(opened.errno);
-        if (typeof target === 'string' && opened.errno === EAGAIN && ctx.reactor.now - this.#began < CONNECT_TIMEOUT_US) {
+        if (
+          typeof target === 'string' &&
+          opened.errno === EAGAIN &&
+          ctx.reactor.now - this.#began < CONNECT_TIMEOUT_US
+        ) {
           this.#next--;
           this.#timer = ctx.reactor.setTimer(ctx.reactor.now + BACKLOG_RETRY_US, () => this.start());
           return;
@@ -201,19 +205,14 @@ class IngressConnection implements ConnectionOwner {
     this.#owner.told('connected', this.#peer, { tried: this.#next });
     stack.accept(this.#connection);
     ctx.reactor.pump();
-    const stream: Stream = new Stream(this.#io, {
+    this.#stream = new Stream(this.#io, {
       fd: this.#fd,
       connection: this.#connection,
       kind,
       watchesOut: kind === 'tcp',
-      onEnd: end => {
-        this.#owner.ended(stream);
-        ctx.counters.count(`ingress_tcp_ended_${end.replaceAll('-', '_')}`);
-      },
+      onEnd: end => ctx.counters.count(`ingress_tcp_ended_${end.replaceAll('-', '_')}`),
     });
-    this.#stream = stream;
-    this.#owner.began(stream);
-    stream.onSocket(events);
+    this.#stream.onSocket(events);
   }
 
   #failed(failure: string): void {

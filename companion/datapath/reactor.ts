@@ -40,6 +40,16 @@ export interface Reactor {
 
 const EVENTS_PER_WAIT = 256;
 
+export interface ReactorOptions {
+  sys: SystemCalls;
+  memory: LinearMemory;
+  /** The main thread's end of `post`; also where messages come from after a kick. */
+  port?: MessagePort;
+  onMessage?: (message: unknown) => void;
+  /** At the start of each turn, before any handler: for clocks that follow this one. */
+  onWake?: (now: number) => void;
+}
+
 /** The Reactor on epoll. One instance per thread; `run` holds the thread until `stop`. */
 export class EpollReactor implements Reactor {
   now: number;
@@ -56,18 +66,15 @@ export class EpollReactor implements Reactor {
   // By descriptor: the kernel hands out the smallest free number, so the arrays stay dense.
   readonly #handlers: (((events: number) => void) | undefined)[] = [];
   readonly #generations: number[] = [];
+  readonly #onWake: ((now: number) => void) | undefined;
   #stopped = false;
 
-  /** `onMessage` is given each message that came in by `port` after a kick. Throws Error when the system has no epoll or eventfd. */
-  constructor(o: {
-    sys: SystemCalls;
-    memory: LinearMemory;
-    port?: MessagePort;
-    onMessage?: (message: unknown) => void;
-  }) {
+  /** Throws Error when the system has no epoll or eventfd. */
+  constructor(o: ReactorOptions) {
     this.#sys = o.sys;
     this.#memory = o.memory;
     this.#port = o.port;
+    this.#onWake = o.onWake;
     this.#events = o.memory.reserve(EVENTS_PER_WAIT * EPOLL_EVENT_BYTES);
     this.#scratch = o.memory.reserve(EPOLL_EVENT_BYTES);
     this.#epoll = check('epoll_create1', o.sys.epollCreate(EPOLL_CLOEXEC));
@@ -147,6 +154,7 @@ export class EpollReactor implements Reactor {
         : Math.min(Math.max(Math.ceil((deadline - clock()) / 1000), 0), 0x7fff_ffff);
     const count = this.#sys.epollWait(this.#epoll, this.#memory.base + this.#events, EVENTS_PER_WAIT, wait);
     this.now = clock();
+    if (this.#onWake !== undefined) this.#onWake(this.now);
     if (count < 0 && count !== -EINTR) throw new Error(`epoll_wait: ${errnoName(count)}`);
     const { view } = this.#memory;
     for (let i = 0; i < count; i++) {

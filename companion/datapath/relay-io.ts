@@ -4,6 +4,7 @@ import type { LinearMemory, Pointer } from './memory.ts';
 import { MAX_HEADER_BYTES } from './proxy-protocol.ts';
 import type { RelayContext } from './relay-context.ts';
 import { Sockets } from './sockets.ts';
+import type { Stream } from './stream.ts';
 import type { SystemCalls } from './system-calls.ts';
 
 // Implementation
@@ -32,6 +33,8 @@ export class RelayIo {
   readonly memory: LinearMemory;
   /** By handle in the stack. */
   readonly owners = new Map<number, ConnectionOwner>();
+  /** Streams that live. */
+  readonly streams = new Set<Stream>();
   /** iovecs; the one before `spans` (at `discard`) leads to a byte that nobody reads. */
   readonly spans: Pointer;
   readonly discard: Pointer;
@@ -98,10 +101,10 @@ export class RelayIo {
     this.ctx.counters.add(this.#bytesFromPeer, bytes);
   }
 
-  /** Runs `work.resume()` in the next turn. */
+  /** Runs `work.resume()` in the next turn, after the stack has had the chance to send. */
   resumeLater(work: Resumable): void {
     if (this.#resumable.push(work) > 1) return;
-    this.ctx.reactor.setTimer(this.ctx.reactor.now, () => {
+    this.#inNextTurn(() => {
       const all = this.#resumable;
       this.#resumable = [];
       for (const one of all) one.resume();
@@ -112,10 +115,11 @@ export class RelayIo {
    * Resets a connection once what its buffer holds has had the chance to be sent, as the data before a RST have in the kernel.
    * The caller is done with it.
    */
-  abortAfterPoll(connection: number): void {
+  abortLater(connection: number): void {
     this.owners.delete(connection);
-    this.#doomed.push(connection);
     this.ctx.reactor.pump();
+    if (this.#doomed.push(connection) > 1) return;
+    this.#inNextTurn(() => this.abortDoomed());
   }
 
   /** Resets without waiting. */
@@ -125,11 +129,15 @@ export class RelayIo {
     this.ctx.reactor.pump();
   }
 
-  afterPoll(): void {
-    if (this.#doomed.length === 0) return;
+  abortDoomed(): void {
     const doomed = this.#doomed;
     this.#doomed = [];
     for (const connection of doomed) this.stack.abort(connection);
     this.ctx.reactor.pump();
+  }
+
+  /** A timer that is due at once would fire in this very turn, before the stack was polled. */
+  #inNextTurn(fn: () => void): void {
+    this.ctx.reactor.setTimer(this.ctx.reactor.now + 1, fn);
   }
 }

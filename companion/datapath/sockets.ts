@@ -1,4 +1,4 @@
-import { chmodSync } from 'node:fs';
+import { chmodSync, lstatSync } from 'node:fs';
 import { formatEndpoint, parseAddress } from '../../rules/index.ts';
 import {
   AF_INET6,
@@ -71,7 +71,8 @@ export class Sockets {
       return failed(EADDRINUSE, `${path}: another process listens on it`);
     }
     this.#unixName(path);
-    if (probe.errno === ECONNREFUSED) this.sys.unlink(this.#at(this.#name + 2));
+    // A plain file answers a connect with ECONNREFUSED as well.
+    if (probe.errno === ECONNREFUSED && lstatSync(path).isSocket()) this.sys.unlink(this.#at(this.#name + 2));
     const fd = this.sys.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return failed(-fd, `unix socket: ${errnoName(fd)}`);
     const bound = this.sys.bind(fd, this.#at(this.#name), length);

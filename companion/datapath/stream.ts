@@ -16,7 +16,7 @@ import { type ConnectionOwner, MAX_SPANS, type RelayIo, type Resumable, TURN_BYT
 /** What a stream's socket is watched for; EPOLLOUT joins when a write was cut short. */
 export const STREAM_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
-export type StreamEnd = 'closed' | 'reset-by-socket' | 'reset-by-peer' | 'idle';
+export type StreamEnd = 'closed' | 'reset-by-socket' | 'reset-by-peer' | 'idle' | 'closing';
 
 export interface StreamOptions {
   /** Non-blocking, in the reactor with `STREAM_EVENTS`; its events are handed to `onSocket`. The stream owns it from now on. */
@@ -89,6 +89,7 @@ export class Stream implements ConnectionOwner, Resumable {
     this.#onEnd = o.onEnd;
     this.lastActive = io.ctx.reactor.now;
     io.owners.set(o.connection, this);
+    io.streams.add(this);
   }
 
   /** `events`: EPOLL* bits, also those that came before there was a stream. */
@@ -290,7 +291,7 @@ export class Stream implements ConnectionOwner, Resumable {
     this.#end('reset-by-socket');
     ctx.reactor.remove(this.fd);
     this.#io.sockets.close(this.fd);
-    this.#io.abortAfterPoll(this.connection);
+    this.#io.abortLater(this.connection);
   }
 
   #resetSocket(end: StreamEnd): void {
@@ -316,6 +317,7 @@ export class Stream implements ConnectionOwner, Resumable {
 
   #end(end: StreamEnd): void {
     this.#ended = true;
+    this.#io.streams.delete(this);
     this.#onEnd?.(end);
   }
 }

@@ -19,15 +19,13 @@ export class TcpListener {
   readonly #destinations: Destinations;
   readonly #acceptor: Acceptor;
   readonly #turn = new RoundRobin();
-  readonly #streams: Set<Stream>;
   readonly #dials = new Map<number, Dial>();
 
-  /** `fd` listens; `streams` is told which of them live, for who looks after idle ones. */
-  constructor(io: RelayIo, fd: number, key: ProxyKeyConfig, destinations: Destinations, streams: Set<Stream>) {
+  /** `fd` listens. */
+  constructor(io: RelayIo, fd: number, key: ProxyKeyConfig, destinations: Destinations) {
     this.#io = io;
     this.key = key;
     this.#destinations = destinations;
-    this.#streams = streams;
     this.#acceptor = new Acceptor(io, fd, key.name, accepted => this.#onConnection(accepted));
   }
 
@@ -92,17 +90,12 @@ export class TcpListener {
     counters.count('egress_tcp_connected');
     if (result.tried > 1) counters.count('egress_tcp_dial_fell_back');
     this.#told('connected', source, { to: formatSocketAddress(result.to) });
-    const stream = new Stream(this.#io, {
+    return new Stream(this.#io, {
       fd,
       connection: result.connection,
       kind: 'tcp',
-      onEnd: end => {
-        this.#streams.delete(stream);
-        counters.count(`egress_tcp_ended_${end.replaceAll('-', '_')}`);
-      },
+      onEnd: end => counters.count(`egress_tcp_ended_${end.replaceAll('-', '_')}`),
     });
-    this.#streams.add(stream);
-    return stream;
   }
 
   #told(outcome: string, source: SocketAddress, more: Record<string, string | number>): void {

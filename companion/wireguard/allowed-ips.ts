@@ -87,15 +87,14 @@ export class AllowedIps {
     let node = w0 === 0 && w1 === 0 && w2 === V4_WORD ? this.#v4 : this.#v6;
     while (node !== undefined) {
       // commonBits(), spelled out: this runs per packet
-      let x = node.w0 ^ w0;
-      let common = 0;
-      if (x !== 0) common = Math.clz32(x);
-      else if ((x = node.w1 ^ w1) !== 0) common = 32 + Math.clz32(x);
-      else if ((x = node.w2 ^ w2) !== 0) common = 64 + Math.clz32(x);
-      else {
-        x = node.w3 ^ w3;
-        common = 96 + Math.clz32(x); // clz32(0) is 32: all of 128
-      }
+      const x0 = node.w0 ^ w0;
+      const x1 = node.w1 ^ w1;
+      const x2 = node.w2 ^ w2;
+      let common: number;
+      if (x0 !== 0) common = Math.clz32(x0);
+      else if (x1 !== 0) common = 32 + Math.clz32(x1);
+      else if (x2 !== 0) common = 64 + Math.clz32(x2);
+      else common = 96 + Math.clz32(node.w3 ^ w3); // clz32(0) is 32: all of 128
       const length = node.length;
       if (common < length) break;
       if (node.peer >= 0) found = node.peer;

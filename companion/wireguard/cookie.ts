@@ -103,7 +103,9 @@ export class CookieGenerator {
     if (this.#lastMac1 === undefined) return false;
     try {
       const nonce = field(reply, COOKIE_REPLY.nonce);
-      const opened = xchacha20poly1305(this.#cookieKey, nonce, this.#lastMac1).decrypt(field(reply, COOKIE_REPLY.cookie));
+      const opened = xchacha20poly1305(this.#cookieKey, nonce, this.#lastMac1).decrypt(
+        field(reply, COOKIE_REPLY.cookie),
+      );
       if (opened.length !== COOKIE_SIZE) return false;
       this.#cookie = opened;
     } catch {

@@ -274,10 +274,13 @@ export class Handshaker {
       this.futureTimestamps++;
       actions.push({ type: 'future-timestamp', peer: peer.id, aheadMs });
     }
-    actions.push(
-      this.#session(peer, created.state, false, index, responder.remoteIndex, source, message.length),
-      { type: 'send', peer: peer.id, kind: 'response', datagram: created.message, to: Uint8Array.from(source) },
-    );
+    actions.push(this.#session(peer, created.state, false, index, responder.remoteIndex, source, message.length), {
+      type: 'send',
+      peer: peer.id,
+      kind: 'response',
+      datagram: created.message,
+      to: Uint8Array.from(source),
+    });
     return actions;
   }
 

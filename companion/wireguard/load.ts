@@ -49,7 +49,10 @@ export class SourceLimiter {
       this.#buckets.set(key, { tokens: c.HANDSHAKE_BURST - 1, last: mono });
       return true;
     }
-    bucket.tokens = Math.min(c.HANDSHAKE_BURST, bucket.tokens + ((mono - bucket.last) / 1000) * c.HANDSHAKES_PER_SECOND);
+    bucket.tokens = Math.min(
+      c.HANDSHAKE_BURST,
+      bucket.tokens + ((mono - bucket.last) / 1000) * c.HANDSHAKES_PER_SECOND,
+    );
     bucket.last = mono;
     if (bucket.tokens < 1) return false;
     bucket.tokens -= 1;

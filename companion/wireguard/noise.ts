@@ -7,9 +7,9 @@ import * as c from './constants.ts';
 import type { DropReason } from './drops.ts';
 import {
   type KeyPair,
-  type SymmetricState,
   readInitiation,
   readResponse,
+  type SymmetricState,
   writeInitiation,
   writeResponse,
 } from './ikpsk2.ts';

@@ -3,10 +3,15 @@
  * count. 64-bit counters come as two unsigned 32-bit words; a JavaScript number would lose bits past 2^53.
  * A new window has seen nothing. A window moves by `accept` only, after the packet has been authenticated.
  */
-import { REPLAY_RING_BITS, REPLAY_WINDOW } from './constants.ts';
+import { REJECT_AFTER_MESSAGES_HI, REJECT_AFTER_MESSAGES_LO, REPLAY_RING_BITS, REPLAY_WINDOW } from './constants.ts';
 
 const WORDS = REPLAY_RING_BITS / 32; // a power of two
 const WORD_MASK = WORDS - 1;
+
+/** Whether a counter has reached REJECT_AFTER_MESSAGES, where a session ends whatever its age. */
+export function pastLimit(lo: number, hi: number): boolean {
+  return hi === REJECT_AFTER_MESSAGES_HI && lo >= REJECT_AFTER_MESSAGES_LO;
+}
 
 export class ReplayWindow {
   readonly #ring = new Uint32Array(WORDS);

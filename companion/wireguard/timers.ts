@@ -70,6 +70,13 @@ export class PeerTimers {
 
   anyAuthenticatedPacketSent(): void {
     this.#keepaliveAt = NEVER;
+    this.#needAnotherKeepalive = false;
+  }
+
+  keepaliveSent(now: number): void {
+    const another = this.#needAnotherKeepalive;
+    this.anyAuthenticatedPacketSent();
+    if (another) this.#keepaliveAt = now + c.KEEPALIVE_TIMEOUT;
   }
 
   anyAuthenticatedPacketReceived(): void {
@@ -119,8 +126,7 @@ export class PeerTimers {
       return 'newHandshake';
     }
     if (now >= this.#keepaliveAt) {
-      this.#keepaliveAt = this.#needAnotherKeepalive ? now + c.KEEPALIVE_TIMEOUT : NEVER;
-      this.#needAnotherKeepalive = false;
+      this.#keepaliveAt = NEVER;
       return 'keepalive';
     }
     if (now >= this.#persistentAt) {

@@ -2,18 +2,20 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
-  ApiVersion,
   type Cluster,
   Cluster_DiscoveryType,
   Cluster_DnsLookupFamily,
+  Cluster_EdsClusterConfigSchema,
   Cluster_LbPolicy,
   ClusterLoadAssignmentSchema,
   ClusterSchema,
   HealthStatus,
+  LbEndpointSchema,
   type MetadataSchema,
 } from '../../envoy/api/index.ts';
 import { formatEndpoint, type Protocol } from '../../rules/index.ts';
 import { socketAddress } from './address.ts';
+import { adsSource } from './config-source.ts';
 import { BUFFER_BYTES, CONNECT_TIMEOUT_SECONDS, MOST_TCP_CONNECTIONS, MOST_UDP_SESSIONS } from './constants.ts';
 
 /** One endpoint of a cluster. */
@@ -30,11 +32,13 @@ export function loadAssignment(name: string, protocol: Protocol, hosts: readonly
     clusterName: name,
     endpoints: [
       {
-        lbEndpoints: hosts.map(({ host, port, metadata, healthy = true }) => ({
-          hostIdentifier: { case: 'endpoint', value: { address: socketAddress(host, port, protocol) } },
-          ...(metadata === undefined ? {} : { metadata }),
-          ...(healthy ? {} : { healthStatus: HealthStatus.UNHEALTHY }),
-        })),
+        lbEndpoints: hosts.map(({ host, port, metadata, healthy = true }) =>
+          create(LbEndpointSchema, {
+            hostIdentifier: { case: 'endpoint', value: { address: socketAddress(host, port, protocol) } },
+            ...(metadata === undefined ? {} : { metadata }),
+            ...(healthy ? {} : { healthStatus: HealthStatus.UNHEALTHY }),
+          }),
+        ),
       },
     ],
   });
@@ -58,9 +62,7 @@ export function edsCluster(name: string, protocol: Protocol, transportSocket?: C
   return create(ClusterSchema, {
     ...common(name, protocol),
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
-    edsClusterConfig: {
-      edsConfig: { configSourceSpecifier: { case: 'ads', value: {} }, resourceApiVersion: ApiVersion.V3 },
-    },
+    edsClusterConfig: create(Cluster_EdsClusterConfigSchema, { edsConfig: adsSource() }),
     ...(transportSocket === undefined ? {} : { transportSocket }),
   });
 }

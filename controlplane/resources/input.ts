@@ -40,7 +40,9 @@ export interface ResourceInput {
   ingressUdpPorts: ReadonlyMap<string, number>;
   /** Destinations known to be unhealthy, as `host:port` texts of formatEndpoint, by proxy key. */
   unhealthy?: ReadonlyMap<string, ReadonlySet<string>>;
-  /** One JSON line per finished connection to this file ('/dev/stdout' for the standard output). Absent: none. */
+  /** Whether the kernel probes silent clients (egress TCP); true by default. Linux only: false for an Envoy elsewhere. */
+  tcpKeepalive?: boolean;
+  /** One JSON line per finished connection to this file ('/dev/stdout': Envoy's standard output). Absent: none. */
   accessLog?: string;
 }
 

@@ -4,7 +4,6 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import { StringValueSchema } from '@bufbuild/protobuf/wkt';
 import {
-  ApiVersion,
   type AsyncDataSourceSchema,
   FailurePolicy,
   type FilterSchema,
@@ -15,6 +14,7 @@ import {
   WasmNetworkFilterSchema,
 } from '../../envoy/api/index.ts';
 import { OPEN_POLICY } from '../../rules/index.ts';
+import { adsSource } from './config-source.ts';
 import { POLICY_TIMEOUT_SECONDS, VM_ID } from './constants.ts';
 import type { ResourceInput, ResourceKey } from './input.ts';
 
@@ -30,11 +30,7 @@ export function policyFilter(key: string): MessageInitShape<typeof FilterSchema>
     configType: {
       case: 'configDiscovery',
       value: {
-        configSource: {
-          configSourceSpecifier: { case: 'ads', value: {} },
-          resourceApiVersion: ApiVersion.V3,
-          initialFetchTimeout: { seconds: BigInt(POLICY_TIMEOUT_SECONDS) },
-        },
+        configSource: adsSource(POLICY_TIMEOUT_SECONDS),
         typeUrls: [typeUrl(WasmNetworkFilterSchema)],
       },
     },

@@ -4,10 +4,13 @@ import { clone, createRegistry, type DescMessage, type JsonObject, type JsonValu
 import { StringValueSchema } from '@bufbuild/protobuf/wkt';
 import * as api from '../../envoy/api/index.ts';
 import { type KeyResources, keyResources } from './build.ts';
+import { Http11ProxySchema } from './http-11-proxy.ts';
 import type { ResourceInput } from './input.ts';
 
-function isMessage(value: unknown): value is DescMessage {
-  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'message';
+/** The message schemas among the exports of the API. */
+function schemas(): DescMessage[] {
+  const values: unknown[] = Object.values(api);
+  return values.filter((value): value is DescMessage => Object(value).kind === 'message');
 }
 
 let registry: ReturnType<typeof createRegistry> | undefined;
@@ -17,7 +20,8 @@ export function toEnvoyJson<Desc extends DescMessage>(
   schema: Desc,
   message: Parameters<typeof toJson<Desc>>[1],
 ): JsonValue {
-  registry ??= createRegistry(StringValueSchema, ...Object.values(api).filter(isMessage));
+  const others = schemas().filter(({ typeName }) => typeName !== Http11ProxySchema.typeName);
+  registry ??= createRegistry(StringValueSchema, Http11ProxySchema, ...others);
   return toJson(schema, message, { registry, useProtoFieldName: true });
 }
 

@@ -10,6 +10,8 @@ import {
   ProxyProtocolConfig_Version,
   ProxyProtocolSchema,
   pack,
+  SocketOption_SocketState,
+  type SocketOptionSchema,
   TcpProxySchema,
   type TlvEntrySchema,
   TrafficDirection,
@@ -71,18 +73,30 @@ function listener(key: ResourceKey, input: ResourceInput, rest: MessageInitShape
   });
 }
 
+/**
+ * Keepalive of the accepted connections, which inherit it from the listening socket. Listener has no field for it, so these
+ * are numbers of Linux: SOL_SOCKET SO_KEEPALIVE, IPPROTO_TCP TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT (socket.h, tcp.h).
+ */
+const keepalive: MessageInitShape<typeof SocketOptionSchema>[] = (
+  [
+    [1, 9, 1],
+    [6, 4, KEEPALIVE_SECONDS],
+    [6, 5, KEEPALIVE_INTERVAL_SECONDS],
+    [6, 6, KEEPALIVE_PROBES],
+  ] as const
+).map(([level, name, value]) => ({
+  ...{ level: BigInt(level), name: BigInt(name), value: { case: 'intValue', value: BigInt(value) } },
+  state: SocketOption_SocketState.STATE_PREBIND,
+}));
+
 /** Clients connect to it; behind it is the tunnel. */
 export function egressTcpListener(key: ResourceKey, input: ResourceInput): Listener {
   return listener(key, input, {
     trafficDirection: TrafficDirection.OUTBOUND,
     address: listenAddress(input.bind, input.ipv6 ?? true, key.port, 'tcp'),
     enableReusePort: true,
-    tcpKeepalive: {
-      keepaliveTime: KEEPALIVE_SECONDS,
-      keepaliveInterval: KEEPALIVE_INTERVAL_SECONDS,
-      keepaliveProbes: KEEPALIVE_PROBES,
-    },
-  } as MessageInitShape<typeof ListenerSchema>);
+    socketOptions: (input.tcpKeepalive ?? true) ? keepalive : [],
+  });
 }
 
 /** The socket's path of an ingress TCP key. */

@@ -5,9 +5,7 @@
  */
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { StructSchema } from '@bufbuild/protobuf/wkt';
 import {
-  Http11ProxyUpstreamTransportSchema,
   type MetadataSchema,
   PerHostConfigSchema,
   ProxyProtocolConfig_Version,
@@ -20,6 +18,7 @@ import {
 import { formatEndpoint } from '../../rules/index.ts';
 import { pipe } from './address.ts';
 import { METADATA_NAMESPACE, TLV_DESTINATION } from './constants.ts';
+import { Http11ProxySchema } from './http-11-proxy.ts';
 
 /** Where Envoy's upstream_proxy_protocol looks for TLVs of one endpoint. */
 const PROXY_PROTOCOL_METADATA = 'envoy.transport_sockets.proxy_protocol';
@@ -38,7 +37,7 @@ export function tunnelTransportSocket(companionSocket: string) {
     name: 'envoy.transport_sockets.http_11_proxy',
     configType: {
       case: 'typedConfig',
-      value: pack(Http11ProxyUpstreamTransportSchema, {
+      value: pack(Http11ProxySchema, {
         defaultProxyAddress: pipe(companionSocket),
         transportSocket: {
           name: 'envoy.transport_sockets.upstream_proxy_protocol',
@@ -61,8 +60,5 @@ export function destinationMetadata(host: string, port: number): MessageInitShap
 
 /** Metadata that only people read: for whom a loopback port stands. */
 export function destinationNote(host: string, port: number): MessageInitShape<typeof MetadataSchema> {
-  const fields: MessageInitShape<typeof StructSchema>['fields'] = {
-    destination: { kind: { case: 'stringValue', value: formatEndpoint(host, port) } },
-  };
-  return { filterMetadata: { [METADATA_NAMESPACE]: { fields: fields } } } as MessageInitShape<typeof MetadataSchema>;
+  return { filterMetadata: { [METADATA_NAMESPACE]: { destination: formatEndpoint(host, port) } } };
 }

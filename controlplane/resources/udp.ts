@@ -4,6 +4,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   IPMatcherSchema,
   type Listener,
+  ListenerFilterSchema,
   ListenerSchema,
   type Matcher_OnMatchSchema,
   type MatcherSchema,
@@ -11,8 +12,9 @@ import {
   RouteSchema,
   SourceIPInputSchema,
   TrafficDirection,
+  UdpListenerConfigSchema,
   UdpProxyConfigSchema,
-  type UdpSocketConfigSchema,
+  UdpSocketConfigSchema,
 } from '../../envoy/api/index.ts';
 import { OPEN_POLICY, parsePrefix } from '../../rules/index.ts';
 import { accessLog } from './access-log.ts';
@@ -26,7 +28,7 @@ type OnMatch = MessageInitShape<typeof Matcher_OnMatchSchema>;
 /** Nobody's address (RFC 4291 §2.5.2): stands where a list of ranges may not be empty. */
 const NOBODY = parsePrefix('::/128')!;
 
-const socketConfig: MessageInitShape<typeof UdpSocketConfigSchema> = { maxRxDatagramSize: BigInt(LARGEST_DATAGRAM) };
+const socketConfig = create(UdpSocketConfigSchema, { maxRxDatagramSize: BigInt(LARGEST_DATAGRAM) });
 
 function routeTo(cluster: string): OnMatch {
   const route = pack(RouteSchema, { cluster });
@@ -68,9 +70,12 @@ function listener(
     name: key.name,
     statPrefix: key.name,
     enableReusePort: true,
-    udpListenerConfig: { downstreamSocketConfig: socketConfig },
+    udpListenerConfig: create(UdpListenerConfigSchema, { downstreamSocketConfig: socketConfig }),
     listenerFilters: [
-      { name: 'envoy.filters.udp_listener.udp_proxy', configType: { case: 'typedConfig', value: udpProxy } },
+      create(ListenerFilterSchema, {
+        name: 'envoy.filters.udp_listener.udp_proxy',
+        configType: { case: 'typedConfig', value: udpProxy },
+      }),
     ],
     ...rest,
   });

@@ -61,7 +61,7 @@ export class Subscription {
     const ask = [...this.#names].filter(name => !before.has(name));
     const dropped = [...before].some(name => !this.#names.has(name));
     return {
-      // "Resource hints": a name new in the list must be sent even if its version was sent before.
+      // Naming: a name new in the list is owed even if its version is the one the client last acknowledged.
       ask,
       wildcardStarted: this.#wildcard && !hadWildcard,
       narrowed: dropped || (hadWildcard && !this.#wildcard),
@@ -81,8 +81,7 @@ export class Subscription {
         this.#wildcard = true;
       } else {
         this.#names.add(name);
-        // Incremental: "the server must send all resources requested, even if previously sent": the client may have
-        // forgotten them in between.
+        // Incremental: a name that is subscribed to is owed even if it was sent before: the client may have dropped it since.
         ask.add(name);
       }
     }

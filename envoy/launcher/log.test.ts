@@ -11,7 +11,12 @@ test.each([
     'wasm',
     'denied k from 1.2.3.4:5',
   ],
-  ['{"level":"info","component":"wasm","message":"wasm log : denied"}', 'info', 'wasm', 'denied'],
+  [
+    '{"level":"warning","component":"misc","message":"x is marked as work-in-progress."}',
+    'debug',
+    'misc',
+    'x is marked as work-in-progress.',
+  ],
   ['error while loading shared libraries: libfoo', 'warn', '', 'error while loading shared libraries: libfoo'],
   ['42', 'warn', '', '42'],
   ['null', 'warn', '', 'null'],

@@ -151,6 +151,8 @@ export class EnvoySupervisor extends EventEmitter<Events> {
       // Hot restart needs a name that is unique on the machine, and shared memory; we have no use for it.
       '--disable-hot-restart',
       ...['--drain-time-s', String(drainSeconds)],
+      // Access log lines; Envoy's default is ten seconds.
+      ...['--file-flush-interval-msec', '1000'],
       ...(concurrency === undefined ? [] : ['--concurrency', String(concurrency)]),
       ...logArguments(logLevel),
       ...extraArguments,

@@ -57,10 +57,132 @@ function block(dst: usize, src: usize, key: usize, counter: u32, nonceLo: u32, n
   v128.store(dst, v128.xor(v128.load(src, 48), i32x4.add(d, d0)), 48);
 }
 
+/**
+ * Four keystream blocks at once: v_i holds word i of each, so that a quarter round is the same for columns and diagonals. XORs 256
+ * bytes from src to dst. The four quarter rounds of a half are interleaved, since each step of one waits for its last.
+ */
+function fourBlocks(dst: usize, src: usize, key: usize, counter: u32, nonceLo: u32, nonceHi: u32): void {
+  let v0 = i32x4.splat(0x61707865);
+  let v1 = i32x4.splat(0x3320646e);
+  let v2 = i32x4.splat(0x79622d32);
+  let v3 = i32x4.splat(0x6b206574);
+  let v4 = v128.load32_splat(key, 0);
+  let v5 = v128.load32_splat(key, 4);
+  let v6 = v128.load32_splat(key, 8);
+  let v7 = v128.load32_splat(key, 12);
+  let v8 = v128.load32_splat(key, 16);
+  let v9 = v128.load32_splat(key, 20);
+  let v10 = v128.load32_splat(key, 24);
+  let v11 = v128.load32_splat(key, 28);
+  let v12 = i32x4.add(i32x4.splat(counter), i32x4(0, 1, 2, 3));
+  let v13 = i32x4.splat(0);
+  let v14 = i32x4.splat(nonceLo);
+  let v15 = i32x4.splat(nonceHi);
+  for (let round = 0; round < 10; round++) {
+    v0 = i32x4.add(v0, v4);
+    v1 = i32x4.add(v1, v5);
+    v2 = i32x4.add(v2, v6);
+    v3 = i32x4.add(v3, v7);
+    v12 = rotl(v128.xor(v12, v0), 16);
+    v13 = rotl(v128.xor(v13, v1), 16);
+    v14 = rotl(v128.xor(v14, v2), 16);
+    v15 = rotl(v128.xor(v15, v3), 16);
+    v8 = i32x4.add(v8, v12);
+    v9 = i32x4.add(v9, v13);
+    v10 = i32x4.add(v10, v14);
+    v11 = i32x4.add(v11, v15);
+    v4 = rotl(v128.xor(v4, v8), 12);
+    v5 = rotl(v128.xor(v5, v9), 12);
+    v6 = rotl(v128.xor(v6, v10), 12);
+    v7 = rotl(v128.xor(v7, v11), 12);
+    v0 = i32x4.add(v0, v4);
+    v1 = i32x4.add(v1, v5);
+    v2 = i32x4.add(v2, v6);
+    v3 = i32x4.add(v3, v7);
+    v12 = rotl(v128.xor(v12, v0), 8);
+    v13 = rotl(v128.xor(v13, v1), 8);
+    v14 = rotl(v128.xor(v14, v2), 8);
+    v15 = rotl(v128.xor(v15, v3), 8);
+    v8 = i32x4.add(v8, v12);
+    v9 = i32x4.add(v9, v13);
+    v10 = i32x4.add(v10, v14);
+    v11 = i32x4.add(v11, v15);
+    v4 = rotl(v128.xor(v4, v8), 7);
+    v5 = rotl(v128.xor(v5, v9), 7);
+    v6 = rotl(v128.xor(v6, v10), 7);
+    v7 = rotl(v128.xor(v7, v11), 7);
+
+    v0 = i32x4.add(v0, v5);
+    v1 = i32x4.add(v1, v6);
+    v2 = i32x4.add(v2, v7);
+    v3 = i32x4.add(v3, v4);
+    v15 = rotl(v128.xor(v15, v0), 16);
+    v12 = rotl(v128.xor(v12, v1), 16);
+    v13 = rotl(v128.xor(v13, v2), 16);
+    v14 = rotl(v128.xor(v14, v3), 16);
+    v10 = i32x4.add(v10, v15);
+    v11 = i32x4.add(v11, v12);
+    v8 = i32x4.add(v8, v13);
+    v9 = i32x4.add(v9, v14);
+    v5 = rotl(v128.xor(v5, v10), 12);
+    v6 = rotl(v128.xor(v6, v11), 12);
+    v7 = rotl(v128.xor(v7, v8), 12);
+    v4 = rotl(v128.xor(v4, v9), 12);
+    v0 = i32x4.add(v0, v5);
+    v1 = i32x4.add(v1, v6);
+    v2 = i32x4.add(v2, v7);
+    v3 = i32x4.add(v3, v4);
+    v15 = rotl(v128.xor(v15, v0), 8);
+    v12 = rotl(v128.xor(v12, v1), 8);
+    v13 = rotl(v128.xor(v13, v2), 8);
+    v14 = rotl(v128.xor(v14, v3), 8);
+    v10 = i32x4.add(v10, v15);
+    v11 = i32x4.add(v11, v12);
+    v8 = i32x4.add(v8, v13);
+    v9 = i32x4.add(v9, v14);
+    v5 = rotl(v128.xor(v5, v10), 7);
+    v6 = rotl(v128.xor(v6, v11), 7);
+    v7 = rotl(v128.xor(v7, v8), 7);
+    v4 = rotl(v128.xor(v4, v9), 7);
+  }
+  v0 = i32x4.add(v0, i32x4.splat(0x61707865));
+  v1 = i32x4.add(v1, i32x4.splat(0x3320646e));
+  v2 = i32x4.add(v2, i32x4.splat(0x79622d32));
+  v3 = i32x4.add(v3, i32x4.splat(0x6b206574));
+  v4 = i32x4.add(v4, v128.load32_splat(key, 0));
+  v5 = i32x4.add(v5, v128.load32_splat(key, 4));
+  v6 = i32x4.add(v6, v128.load32_splat(key, 8));
+  v7 = i32x4.add(v7, v128.load32_splat(key, 12));
+  v8 = i32x4.add(v8, v128.load32_splat(key, 16));
+  v9 = i32x4.add(v9, v128.load32_splat(key, 20));
+  v10 = i32x4.add(v10, v128.load32_splat(key, 24));
+  v11 = i32x4.add(v11, v128.load32_splat(key, 28));
+  v12 = i32x4.add(v12, i32x4.add(i32x4.splat(counter), i32x4(0, 1, 2, 3)));
+  v14 = i32x4.add(v14, i32x4.splat(nonceLo));
+  v15 = i32x4.add(v15, i32x4.splat(nonceHi));
+  transposed(dst, src, v0, v1, v2, v3);
+  transposed(dst + 16, src + 16, v4, v5, v6, v7);
+  transposed(dst + 32, src + 32, v8, v9, v10, v11);
+  transposed(dst + 48, src + 48, v12, v13, v14, v15);
+}
+
+/** XORs 16 bytes of each of four blocks with their words, which lie across a, b, c, d. */
+function transposed(dst: usize, src: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const ab01 = v128.shuffle<u32>(a, b, 0, 4, 1, 5);
+  const ab23 = v128.shuffle<u32>(a, b, 2, 6, 3, 7);
+  const cd01 = v128.shuffle<u32>(c, d, 0, 4, 1, 5);
+  const cd23 = v128.shuffle<u32>(c, d, 2, 6, 3, 7);
+  v128.store(dst, v128.xor(v128.load(src), v128.shuffle<u64>(ab01, cd01, 0, 2)));
+  v128.store(dst, v128.xor(v128.load(src, 64), v128.shuffle<u64>(ab01, cd01, 1, 3)), 64);
+  v128.store(dst, v128.xor(v128.load(src, 128), v128.shuffle<u64>(ab23, cd23, 0, 2)), 128);
+  v128.store(dst, v128.xor(v128.load(src, 192), v128.shuffle<u64>(ab23, cd23, 1, 3)), 192);
+}
+
 /** RFC 8439 §2.4 from block 1 on. */
 function chacha20(dst: usize, src: usize, length: usize, key: usize, nonceLo: u32, nonceHi: u32): void {
   let counter: u32 = 1;
   let done: usize = 0;
+  for (; done + 256 <= length; done += 256, counter += 4) fourBlocks(dst + done, src + done, key, counter, nonceLo, nonceHi);
   for (; done + 64 <= length; done += 64) block(dst + done, src + done, key, counter++, nonceLo, nonceHi);
   if (done === length) return;
   memory.copy(scratch, src + done, length - done);

@@ -97,7 +97,9 @@ export class Tcb {
   events: u32;
 
   eventNext: usize;
+  eventPrevious: usize;
   readyNext: usize;
+  readyPrevious: usize;
   /** Where in the timer heap, 1-based; 0 = not. */
   heapIndex: u32;
   ipId: u32;
@@ -139,6 +141,8 @@ export class Tcb {
   recTail: usize;
   timeHead: usize;
   timeTail: usize;
+  /** No record that is lost and not sent again lies before this one; 0 = there is none. */
+  lostHint: usize;
   /** Bytes marked so, of sndUna..sndNxt. */
   sackedOut: u32;
   lostOut: u32;

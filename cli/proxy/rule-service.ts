@@ -1,0 +1,146 @@
+/**
+ * Changes of rules while the daemon runs: one after the other, each either taken by all (data path, front, disk) or
+ * by none.
+ */
+
+import { type Direction, formatRuleFlag, type Policy, type ProxyKey, proxyKeys } from '../../rules/index.ts';
+import { Failure, reasonOf } from '../failure.ts';
+import type { LogFunction } from '../log.ts';
+import type { StateStore } from '../state/index.ts';
+import { probeListener } from './bind-probe.ts';
+import type { DataPath, Front, KeyReport, ServedKey } from './parts.ts';
+import type { RuleBook } from './rule-book.ts';
+
+export interface RuleServiceOptions {
+  book: RuleBook;
+  policies: ReadonlyMap<string, Policy>;
+  udpIdleSeconds?: number;
+  /** '' for all addresses. */
+  bind: string;
+  state: StateStore;
+  dataPath: DataPath;
+  front: Front;
+  log: LogFunction;
+}
+
+/** The first of these egress keys whose listener could not be opened, and why. */
+export async function probeKeys(
+  keys: readonly ProxyKey[],
+  bind: string,
+): Promise<{ key: ProxyKey; problem: string } | undefined> {
+  for (const key of keys) {
+    const problem = key.direction === 'egress' ? await probeListener(key, bind) : undefined;
+    if (problem !== undefined) return { key, problem };
+  }
+  return undefined;
+}
+
+const sameDestinations = (a: ProxyKey, b: ProxyKey): boolean =>
+  JSON.stringify(a.destinations) === JSON.stringify(b.destinations);
+
+export class RuleService {
+  private readonly options: RuleServiceOptions;
+  private book: RuleBook;
+  private served: ServedKey[] = [];
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RuleServiceOptions) {
+    this.options = options;
+    this.book = options.book;
+  }
+
+  /** Serve the rules of the start. Throws Failure; the caller then takes everything down. */
+  start(): Promise<void> {
+    return this.exclusive(async () => {
+      this.served = await this.serve(this.book, this.served);
+    });
+  }
+
+  /** `--egress RULE` lines. */
+  list(): string[] {
+    return this.book.rules().map(formatRuleFlag);
+  }
+
+  keys(): readonly ServedKey[] {
+    return this.served;
+  }
+
+  add(direction: Direction, text: string): Promise<void> {
+    return this.exclusive(async () => {
+      const added = this.book.add(direction, text, 'stored');
+      if (!added.ok) throw new Failure(added.error);
+      await this.change(added.book);
+    });
+  }
+
+  remove(direction: Direction, text: string): Promise<void> {
+    return this.exclusive(async () => {
+      const removed = this.book.remove(direction, text);
+      if (!removed.ok) throw new Failure(removed.error);
+      await this.change(removed.book);
+    });
+  }
+
+  /** Wait until no change is under way. */
+  idle(): Promise<void> {
+    return this.exclusive(async () => {});
+  }
+
+  private exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.queue.then(work);
+    this.queue = done.catch(() => {});
+    return done;
+  }
+
+  private async change(book: RuleBook): Promise<void> {
+    const before = this.served;
+    const old = new Set(before.map(key => key.name));
+    const added = proxyKeys(book.rules()).filter(key => !old.has(key.name));
+    const blocked = await probeKeys(added, this.options.bind);
+    if (blocked !== undefined) throw new Failure(blocked.problem);
+    try {
+      this.served = await this.serve(book, before);
+      this.options.state.saveRules(book.stored());
+      this.book = book;
+    } catch (error) {
+      await this.restore(before);
+      throw error;
+    }
+  }
+
+  private async serve(book: RuleBook, before: readonly ServedKey[]): Promise<ServedKey[]> {
+    const { policies, udpIdleSeconds, dataPath, front } = this.options;
+    const plain = proxyKeys(book.rules());
+    const ingressUdpPorts = await front.prepare(plain);
+    const keys: ServedKey[] = plain.map(key => {
+      const policy = policies.get(key.name);
+      const ingressUdpPort = ingressUdpPorts.get(key.name);
+      return {
+        ...key,
+        ...(policy !== undefined && { policy }),
+        ...(udpIdleSeconds !== undefined && key.protocol === 'udp' && { udpIdleSeconds }),
+        ...(ingressUdpPort !== undefined && { ingressUdpPort }),
+      };
+    });
+    const changed = new Set(
+      keys.filter(key => !before.some(old => old.name === key.name && sameDestinations(old, key))).map(key => key.name),
+    );
+    const reports = await dataPath.setProxyKeys(keys);
+    const failed = reports.find(report => !report.ok);
+    if (failed !== undefined) throw new Failure(`${failed.name}: ${failed.error ?? 'refused by the data path'}`);
+    await front.serve(keys, reports, changed);
+    return keys;
+  }
+
+  /** Back to what was served before a change that failed half-way. */
+  private async restore(before: ServedKey[]): Promise<void> {
+    const { dataPath, front, log } = this.options;
+    this.served = before;
+    try {
+      const reports: KeyReport[] = await dataPath.setProxyKeys(before);
+      await front.serve(before, reports, new Set());
+    } catch (error) {
+      log('error', `the rules before a failed change cannot be restored: ${reasonOf(error)}`);
+    }
+  }
+}
