@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ProxyRule, parseRule, proxyKeys } from '../rules/index.ts';
@@ -66,8 +66,13 @@ async function exchange(port: number, bytes: Buffer): Promise<Buffer> {
   const parts: Buffer[] = [];
   socket.on('data', part => parts.push(part));
   socket.end(bytes);
-  await once(socket, 'close');
+  await closed(socket);
   return Buffer.concat(parts);
+}
+
+/** After an error, too. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise(resolve => socket.once('close', () => resolve()));
 }
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
@@ -126,7 +131,7 @@ describe('two companions', () => {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => {});
     const began = performance.now();
-    await once(socket, 'close');
+    await closed(socket);
     expect(performance.now() - began).toBeLessThan(2000);
   });
 
@@ -202,9 +207,9 @@ describe('a companion', () => {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => {});
     await once(socket, 'connect');
-    const closed = once(socket, 'close');
+    const gone = closed(socket);
     await Promise.all([a.close(), b.close(), a.close()]);
-    await closed;
+    await gone;
     await scope.close();
     await expect.poll(() => [descriptors(), threads()], { timeout: 5000 }).toEqual(before);
     await expect(a.status()).rejects.toThrow();

@@ -23,7 +23,7 @@ import { WorkerLink } from './worker-link.ts';
  * own (`datapath/`): packets, connections, and the sockets of both.
  */
 export class Companion extends EventEmitter<CompanionEvents> {
-  readonly #config: CompanionConfig;
+  readonly #config: Omit<CompanionConfig, 'privateKey'>;
   readonly #log: CompanionLog;
   readonly #handshaker: Handshaker;
   readonly #peers: PeerTable;
@@ -49,11 +49,13 @@ export class Companion extends EventEmitter<CompanionEvents> {
 
   private constructor(config: CompanionConfig, log: CompanionLog, lastStamp: Uint8Array | undefined) {
     super();
-    this.#config = config;
+    // The handshaker has its own copy of the key, and wipes it: no other may stay.
+    const { privateKey, ...rest } = config;
+    this.#config = rest;
     this.#log = log;
-    this.#publicKey = x25519.getPublicKey(config.privateKey);
+    this.#publicKey = x25519.getPublicKey(privateKey);
     this.#handshaker = new Handshaker({
-      privateKey: config.privateKey,
+      privateKey,
       random: n => new Uint8Array(randomBytes(n)),
       ...(lastStamp === undefined ? {} : { lastStamp }),
     });

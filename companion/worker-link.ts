@@ -1,4 +1,5 @@
 import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
+import type { LinearMemory } from './datapath/memory.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './datapath/messages.ts';
 import { newLinearMemory } from './datapath/native-memory.ts';
 import { type SystemCalls, systemCalls } from './datapath/system-calls.ts';
@@ -17,7 +18,8 @@ export class WorkerLink {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #sys: SystemCalls;
-  readonly #one: number;
+  /** Holds, at 64, the u64 that a kick writes. Kept as an object, since its address is good only while it lives. */
+  readonly #one: LinearMemory;
   #kick = -1;
   #lastRequest = 0;
   readonly #requests = new Map<number, { resolve(answer: FromWorker): void; reject(error: Error): void }>();
@@ -31,9 +33,8 @@ export class WorkerLink {
     onGone: (error: Error) => void,
   ) {
     this.#sys = systemCalls();
-    const memory = newLinearMemory(65_536);
-    this.#one = memory.base + 64;
-    memory.u32[16] = 1;
+    this.#one = newLinearMemory(65_536);
+    this.#one.view.setUint32(this.#one.reserve(8), 1, true);
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     // With `.js` where the sources were compiled: Node does not strip types below node_modules.
@@ -44,6 +45,7 @@ export class WorkerLink {
     this.#worker = new Worker(entry, {
       workerData: { ...start, port: port2 } satisfies WorkerStart,
       transferList: [port2],
+      name: 'data path',
     });
     let failure: Error | undefined;
     this.#worker.on('error', error => {
@@ -103,7 +105,7 @@ export class WorkerLink {
     if (this.#gone !== undefined) return;
     this.#port.postMessage(message, transfer as Transferable[]);
     // The counter of the eventfd cannot overflow: the worker empties it each time it wakes up.
-    if (this.#kick >= 0) this.#sys.write(this.#kick, this.#one, 8);
+    if (this.#kick >= 0) this.#sys.write(this.#kick, this.#one.base + 64, 8);
   }
 
   async request<T extends 'proxy-keys' | 'status'>(

@@ -20,8 +20,11 @@ export interface BootstrapOptions {
   maxConnections?: number;
 }
 
-/** The cluster of the control plane. No proxy key has this name. */
-const XDS_CLUSTER = 'nexodus/xds';
+/**
+ * The cluster of the control plane. No proxy key has this name. Envoy sends it as HTTP/2's `:authority`, so a name with a slash
+ * would have each stream reset (RFC 9113 §8.3.1, by nghttp2 in Node).
+ */
+const XDS_CLUSTER = 'nexodus-xds';
 
 const type = (name: string) => ({ '@type': `type.googleapis.com/${name}` });
 

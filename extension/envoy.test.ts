@@ -1,6 +1,8 @@
 /** The filter in the real Envoy: its decisions as a client sees them. */
 
-import { rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort, proxyHeader, serve, type TestServer, talk } from '../envoy/testing/net.ts';
@@ -204,6 +206,65 @@ test('a trap closes the connection and those after it', async () => {
     expect(echo.sockets.length).toBe(before);
     expect(envoy.log.some(line => line.includes('abort: a fault on purpose'))).toBe(true);
     expect(await from('10.1.2.3', good)).toBe('pong');
+  } finally {
+    await envoy.stop();
+  }
+});
+
+test('a policy that comes by ECDS: new connections obey it, old ones live on, a bad one changes nothing', async () => {
+  const port = await freePort();
+  const path = join(folder, 'policy.json');
+  const publish = (version: string, configuration: string) => {
+    const { filters } = filterChain({ key: 'k', wasm, configuration });
+    const resource = {
+      ...type('config.core.v3.TypedExtensionConfig'),
+      name: 'policy',
+      typed_config: filters[0]!.typed_config,
+    };
+    writeFileSync(`${path}.new`, JSON.stringify({ version_info: version, resources: [resource] }));
+    renameSync(`${path}.new`, path);
+  };
+  const policy = (deny: string[]) => JSON.stringify({ key: 'k', allow: [], deny });
+  publish('0', policy([]));
+  const fixed = listener(port, { key: 'k', wasm, configuration: '' });
+  const discovery = {
+    config_source: { path_config_source: { path, watched_directory: { path: folder } }, resource_api_version: 'V3' },
+    type_urls: ['type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm'],
+  };
+  const filters = [{ name: 'policy', config_discovery: discovery }, fixed.filter_chains[0]!.filters[1]!];
+  const envoy = await runEnvoy(configuration(echo.port, [{ ...fixed, filter_chains: [{ filters }] }]));
+  try {
+    const updates = async () => {
+      const stats = await envoy.admin.stats('extension_config_discovery.*config_(reload|fail)$');
+      return [...stats.values()].reduce((a, b) => a + b, 0);
+    };
+    const live = connect(port, '127.0.0.1');
+    await once(live, 'connect');
+    expect(await from('10.1.2.3', port)).toBe('pong');
+
+    publish('1', policy(['10.0.0.0/8']));
+    await expect.poll(() => from('10.1.2.3', port), { timeout: 10_000 }).toBe('');
+    expect(await from('11.1.2.3', port)).toBe('pong');
+    const before = await updates();
+    publish('2', '{"key":"k","allow":[],"deny":["nonsense"]}');
+    await expect.poll(updates, { timeout: 10_000 }).toBeGreaterThan(before);
+    expect(envoy.log).toContain('envoy/wasm: configuration rejected: "deny": "nonsense" is not a CIDR');
+    expect(await from('10.1.2.3', port)).toBe('');
+    expect(await from('11.1.2.3', port)).toBe('pong');
+
+    for (let i = 0; i < 30; i++) {
+      const done = await updates();
+      publish(`again ${i}`, policy([`10.${i}.0.0/16`]));
+      await expect.poll(updates, { timeout: 10_000, interval: 5 }).toBeGreaterThan(done);
+    }
+    expect(await from('10.29.2.3', port)).toBe('');
+    expect(await from('10.28.2.3', port)).toBe('pong');
+    const stats = await envoy.admin.stats('wasm');
+    expect(stats.get('wasm.envoy.wasm.runtime.v8.active')).toBe(3);
+    expect(stats.get('wasmcustom.nexodus.k.allowed')).toBeGreaterThanOrEqual(5);
+    live.write('ping');
+    expect(String((await once(live, 'data'))[0])).toBe('pong');
+    live.destroy();
   } finally {
     await envoy.stop();
   }

@@ -5,10 +5,11 @@
  * time per connection, silent connections end, and their number is bounded.
  */
 
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { Failure, reasonOf } from '../failure.ts';
+import { makeDirectory } from '../make-directory.ts';
 import { JsonSplitter } from './json-splitter.ts';
 import { answerRequest, type Methods } from './request.ts';
 import { checkSocketPath, claimSocketPath } from './socket-path.ts';
@@ -32,7 +33,7 @@ export class ControlServer {
     const field = '--unix-socket';
     checkSocketPath(path, field);
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      makeDirectory(dirname(path));
     } catch (error) {
       throw new Failure(`${field}: ${dirname(path)} cannot be made: ${reasonOf(error)}`);
     }

@@ -4,7 +4,7 @@
  */
 
 import { createSocket } from 'node:dgram';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { ProxyKey } from '../../rules/index.ts';
 import { reasonOf } from '../failure.ts';
@@ -55,6 +55,11 @@ export async function probeListener(
     }
   }
   return undefined;
+}
+
+/** Whether the kernel has IPv6 at all. */
+export function hasIPv6(): boolean {
+  return existsSync('/proc/net/if_inet6');
 }
 
 /** A free UDP port on loopback, for a listener that is opened by another process a moment later. */

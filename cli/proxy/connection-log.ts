@@ -19,7 +19,7 @@ export class ConnectionLog {
     this.now = now;
   }
 
-  add(report: Readonly<Record<string, unknown>>): void {
+  add(message: string, fields: Record<string, unknown>): void {
     const now = this.now();
     if (now - this.windowStart >= WINDOW) {
       if (this.untold > 0) this.log('info', `${this.untold} more connections`);
@@ -28,6 +28,6 @@ export class ConnectionLog {
       this.untold = 0;
     }
     if (++this.lines > LINES) this.untold++;
-    else this.log('info', 'connection', report);
+    else this.log('info', message, fields);
   }
 }

@@ -54,6 +54,7 @@ export class ProxyDaemon implements ControlledDaemon {
   private dataPath: DataPath | undefined;
   private front: Front | undefined;
   private service: RuleService | undefined;
+  private bootstrap = '';
   private isRunning = false;
   private readonly started = Promise.withResolvers<void>();
   private readonly failed = Promise.withResolvers<never>();
@@ -114,6 +115,7 @@ export class ProxyDaemon implements ControlledDaemon {
 
     const runtime = RuntimeDirectory.prepare(settings.runtimeDirectory, instanceName(settings.unixSocket));
     closers.add('runtime directory', () => runtime.remove());
+    this.bootstrap = runtime.paths.bootstrap;
     const context: StartContext = {
       settings,
       paths: runtime.paths,
@@ -146,8 +148,10 @@ export class ProxyDaemon implements ControlledDaemon {
     this.isRunning = true;
     this.started.resolve();
     const count = service.list().length;
+    const { kind, state, ready } = front.status();
+    if (kind === 'external' && !ready) this.print(`start Envoy with: envoy -c ${this.bootstrap}`);
     this.print(
-      `ready: ${count} ${count === 1 ? 'rule' : 'rules'}, ${this.settings.interfaceName} ${this.tunnelAddresses().join(' ')} on UDP port ${listenPort}, Envoy ${front.status().state}, control socket ${this.settings.unixSocket}`,
+      `ready: ${count} ${count === 1 ? 'rule' : 'rules'}, ${this.settings.interfaceName} ${this.tunnelAddresses().join(' ')} on UDP port ${listenPort}, Envoy ${state}, control socket ${this.settings.unixSocket}`,
     );
   }
 

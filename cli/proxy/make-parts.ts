@@ -1,19 +1,25 @@
 /** The real parts: companion and Envoy's side. */
 
 import { Companion, type CompanionLog } from '../../companion/index.ts';
+import { findEnvoy } from '../../envoy/index.ts';
 import { Failure, reasonOf } from '../failure.ts';
 import type { Logger } from '../log.ts';
+import type { ProxySettings } from '../nexd/proxy-settings.ts';
 import { CompanionFront } from './companion-front.ts';
 import { ConnectionLog } from './connection-log.ts';
 import type { FrontMaker, PartMakers, StartContext } from './daemon.ts';
+import { EnvoyFront } from './envoy-front.ts';
 import type { DataPath } from './parts.ts';
 
 /** WireGuard's habit: 1500 of Ethernet less the outer IPv6, UDP and WireGuard headers. */
 const DEFAULT_MTU = 1420;
 
 function companionLog(logger: Logger): CompanionLog {
-  const at = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: object, message: string) =>
-    logger.log(level, message, fields as Record<string, unknown>);
+  const connections = new ConnectionLog(logger.log);
+  const at = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: object, message: string) => {
+    if (level === 'info' && message.endsWith(' connection')) connections.add(message, { ...fields });
+    else logger.log(level, message, { ...fields });
+  };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
@@ -41,14 +47,26 @@ async function startDataPath({ settings, paths, logger, publicKey, state, fatal 
   } catch (error) {
     throw new Failure(`the data path cannot start: ${reasonOf(error)}`);
   }
-  const connections = new ConnectionLog(logger.log);
-  companion.on('connection', report => connections.add(report));
+  companion.on('key-report', ({ name, ok, error }) => {
+    if (ok) logger.log('info', `${name}: open`);
+    else logger.log('error', `${name}: ${error ?? 'cannot be opened'}`);
+  });
   companion.on('fatal', error => fatal(`the data path has failed: ${reasonOf(error)}`));
   return companion;
 }
 
-async function findFront(): Promise<FrontMaker> {
-  return async () => new CompanionFront();
+/** Envoy's binary, before anything starts: a fetch may take a minute, and may fail. */
+async function findFront(settings: ProxySettings, logger: Logger): Promise<FrontMaker> {
+  const { envoy } = settings;
+  if (envoy.kind === 'none') return async () => new CompanionFront();
+  if (envoy.kind === 'external') return context => EnvoyFront.open(context, { kind: 'external' });
+  const found = await findEnvoy({
+    ...(envoy.kind === 'path' && { path: envoy.path }),
+    progress: message => logger.log('info', message),
+  });
+  if (!found.ok) throw new Failure(`--envoy ${envoy.kind === 'path' ? envoy.path : 'auto'}: ${found.error}`);
+  logger.log('debug', `using Envoy ${found.version} at ${found.path} (${found.source})`);
+  return context => EnvoyFront.open(context, { kind: 'child', path: found.path, version: found.version });
 }
 
 export const partMakers: PartMakers = { findFront, startDataPath };

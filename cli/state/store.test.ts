@@ -198,7 +198,8 @@ test('killed in the middle of writing, again and again: always a state that was 
     });
     const output: string[] = [];
     child.stdout!.on('data', chunk => output.push(String(chunk)));
-    while (!output.join('').includes('open')) await sleep(5);
+    for (let wait = 0; wait < 2000 && !output.join('').includes('open'); wait++) await sleep(5);
+    expect(output.join('')).toContain('open');
     await sleep(5 + round * 3);
     child.kill('SIGKILL');
     await new Promise(resolve => child.on('close', resolve));

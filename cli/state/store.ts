@@ -3,10 +3,11 @@
  * `<state-dir>/state.json`, mode 0600, in a directory of mode 0700.
  */
 
-import { lstatSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { lstatSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure, reasonOf } from '../failure.ts';
 import type { LogFunction } from '../log.ts';
+import { makeDirectory } from '../make-directory.ts';
 import { previousOf, removeTemporaries, writeFileAtomic } from './atomic-file.ts';
 import { emptyState, formatState, parseState, type SetAsideRule, type State, type StoredRules } from './format.ts';
 
@@ -18,7 +19,7 @@ const STAMP_AHEAD = 5n;
 
 function prepareDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
     const stat = lstatSync(path);
     // A symbolic link to a directory is fine here, unlike for sockets: its target's mode is what counts.
     if (stat.isSymbolicLink() || !stat.isDirectory()) return;

@@ -22,10 +22,16 @@ import { nativeAddress, systemCalls } from './system-calls.ts';
 
 /** Implementation: handshake messages that may wait for the main thread (as in wireguard-go). */
 const HANDSHAKE_QUEUE = 1024;
+/** Implementation: a peer that is gone without a word is noticed; the default of 2 h (RFC 9293 §3.8.4) is no help to a proxy. */
+const TCP_KEEPALIVE_MS = 60_000;
 /** Implementation: turns that closing takes for the resets of what is still open. */
 const CLOSING_TURNS = 4;
 
 export type DataPathOpened = { ok: true; dataPath: DataPath } | { ok: false; error: string };
+
+interface Closer {
+  close(): void;
+}
 
 /** Everything on the data path's thread: the stack, the tunnel, the sockets and the relays, around one reactor. */
 export class DataPath {
@@ -38,20 +44,25 @@ export class DataPath {
   readonly #pump: Pump;
   readonly #relays: Relays;
   readonly #counters = new Counters();
-  readonly #recorder: PacketRecorder | undefined;
+  readonly #opened: Closer[];
+  #relaysClosed = false;
   readonly #peers = new Map<number, string>();
   readonly #handshakes: Int32Array;
 
   /** Opens the sockets and tells the main thread `ready`. An error is one for a person: the port in use, no permission. */
   static open(start: WorkerStart): DataPathOpened {
+    const opened: Closer[] = [];
     try {
-      return { ok: true, dataPath: new DataPath(start) };
+      return { ok: true, dataPath: new DataPath(start, opened) };
     } catch (error) {
+      closeAll(opened);
       return { ok: false, error: error instanceof Error ? error.message : String(error) };
     }
   }
 
-  private constructor(start: WorkerStart) {
+  /** Each descriptor that is opened goes to `opened`: the process lives on when this thread does not. */
+  private constructor(start: WorkerStart, opened: Closer[]) {
+    this.#opened = opened;
     this.#start = start;
     this.#handshakes = new Int32Array(start.handshakes);
     const sys = systemCalls();
@@ -60,6 +71,7 @@ export class DataPath {
       mtu: start.mtu,
       seed: new Uint8Array(randomBytes(32)),
       now,
+      keepalive: TCP_KEEPALIVE_MS,
       ...(start.memoryBytes === undefined ? {} : { memoryBytes: start.memoryBytes }),
     });
     const stack = this.#stack;
@@ -87,7 +99,8 @@ export class DataPath {
       mtu: start.mtu,
     });
     this.#tunnel.setAddresses(start.addresses);
-    if (start.pcap !== undefined) this.#recorder = new PacketRecorder(start.pcap);
+    const recorder = start.pcap === undefined ? undefined : new PacketRecorder(start.pcap);
+    if (recorder !== undefined) opened.push(recorder);
 
     this.#reactor = new EpollReactor({
       sys,
@@ -96,7 +109,8 @@ export class DataPath {
       onMessage: message => this.#onMessage(message as ToWorker),
       onWake: time => stack.setNow(time),
     });
-    const opened = OuterSocket.open({
+    opened.push(this.#reactor);
+    const outer = OuterSocket.open({
       sys,
       memory,
       reactor: this.#reactor,
@@ -104,8 +118,9 @@ export class DataPath {
       port: start.listenPort,
       onReadable: fd => this.#pump.receive(fd),
     });
-    if (!opened.ok) throw new Error(opened.error);
-    this.#socket = opened.socket;
+    if (!outer.ok) throw new Error(outer.error);
+    this.#socket = outer.socket;
+    opened.push(this.#socket);
     this.#relays = new Relays({
       reactor: this.#reactor,
       stack,
@@ -121,7 +136,7 @@ export class DataPath {
       },
       resolve: host => this.#post({ type: 'resolve', host }),
     });
-    const recorder = this.#recorder;
+    opened.push({ close: () => this.#closeRelays() });
     this.#pump = new Pump({
       stack,
       tunnel: this.#tunnel,
@@ -146,12 +161,19 @@ export class DataPath {
 
   /** Holds the thread until the main thread says `close`; then every descriptor is closed. */
   run(): void {
-    this.#reactor.run(() => this.#pump.run());
+    try {
+      this.#reactor.run(() => this.#pump.run());
+      this.#closeRelays();
+      for (let turn = 0; turn < CLOSING_TURNS; turn++) this.#pump.run();
+    } finally {
+      closeAll(this.#opened);
+    }
+  }
+
+  #closeRelays(): void {
+    if (this.#relaysClosed) return;
+    this.#relaysClosed = true;
     this.#relays.close();
-    for (let turn = 0; turn < CLOSING_TURNS; turn++) this.#pump.run();
-    this.#socket.close();
-    this.#reactor.close();
-    this.#recorder?.close();
   }
 
   #onMessage(message: ToWorker): void {
@@ -265,4 +287,13 @@ export class DataPath {
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
+}
+
+/** Last first. An error is not thrown on: what made us close is the one to tell of, and the others must close too. */
+function closeAll(opened: Closer[]): void {
+  for (const each of opened.splice(0).reverse()) {
+    try {
+      each.close();
+    } catch {}
+  }
 }

@@ -90,6 +90,7 @@ class EnvoyConnection {
   #header: ProxyHeader | undefined;
   #dial: Dial | undefined;
   #stream: Stream | undefined;
+  #closed = false;
 
   constructor(io: RelayIo, fd: number, listener: EnvoyListener) {
     this.#io = io;
@@ -118,7 +119,9 @@ class EnvoyConnection {
     }
     this.#events |= events;
     if (this.#dial === undefined) this.#readHeader();
-    else if (events & (EPOLLHUP | EPOLLERR)) {
+    // It may have come and gone in one event. Not if the dial is over already, one way or the other.
+    const dialling = this.#dial !== undefined && this.#stream === undefined && !this.#closed;
+    if (dialling && this.#events & (EPOLLHUP | EPOLLERR)) {
       this.#io.ctx.counters.count('egress_tcp_gone_while_dialling');
       this.#told('gone', {});
       this.abandon();
@@ -200,6 +203,7 @@ class EnvoyConnection {
   }
 
   #close(): void {
+    this.#closed = true;
     this.#io.ctx.reactor.clearTimer(this.#timer);
     this.#io.ctx.reactor.remove(this.#fd);
     this.#io.sockets.close(this.#fd);

@@ -2,7 +2,7 @@ import { OPEN_POLICY, permits } from '../../rules/index.ts';
 import { EventBits } from '../netstack/index.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from './constants.ts';
 import { type Destinations, RoundRobin } from './destinations.ts';
-import { EAGAIN } from './errno.ts';
+import { EAGAIN, EMFILE, ENFILE } from './errno.ts';
 import { emitProxyHeader, formatSocketAddress, type SocketAddress } from './proxy-protocol.ts';
 import type { ProxyKeyConfig } from './relay-context.ts';
 import type { ConnectionOwner, RelayIo } from './relay-io.ts';
@@ -54,8 +54,7 @@ export class IngressTcp {
     if (!permits(this.key.policy ?? OPEN_POLICY, peer.address)) {
       ctx.counters.count('ingress_tcp_denied');
       this.told('denied', peer, {});
-      stack.reject(connection);
-      ctx.reactor.pump();
+      this.#io.reject(connection);
       return;
     }
     const turn = this.#turn.next(this.key.destinations);
@@ -129,6 +128,7 @@ class IngressConnection implements ConnectionOwner {
       const opened = typeof target === 'string' ? sockets.connectUnix(target) : sockets.connectTcp(target);
       if (!opened.ok) {
         this.#failure = errnoName(opened.errno);
+        if (opened.errno === EMFILE || opened.errno === ENFILE) ctx.counters.count('fd_exhausted');
         if (
           typeof target === 'string' &&
           opened.errno === EAGAIN &&
@@ -165,8 +165,7 @@ class IngressConnection implements ConnectionOwner {
     this.#owner.told(failure, this.#peer, { tried: this.#next });
     this.#dropSocket();
     this.#io.owners.delete(this.#connection);
-    this.#io.stack.reject(this.#connection);
-    this.#io.ctx.reactor.pump();
+    this.#io.reject(this.#connection);
     this.#owner.settled(this);
   }
 
@@ -209,6 +208,7 @@ class IngressConnection implements ConnectionOwner {
       fd: this.#fd,
       connection: this.#connection,
       kind,
+      headerFirst: kind === 'unix',
       watchesOut: kind === 'tcp',
       onEnd: end => ctx.counters.count(`ingress_tcp_ended_${end.replaceAll('-', '_')}`),
     });

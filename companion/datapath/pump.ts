@@ -16,6 +16,8 @@ const OVERHEAD = 32;
 // Implementation.
 /** Batches of packets that are sent in one turn, before sockets are looked at again. */
 const SENDS_PER_TURN = 8;
+/** Times in one turn that the relays may answer what was sent with more to send. */
+const ROUNDS_PER_TURN = 16;
 /** Bytes before each slot and before the datagrams: the AEAD's key block. */
 const HEADROOM = 64;
 /** How long to wait for a full socket when the stack would like to send at once; its writability wakes us earlier. */
@@ -38,7 +40,7 @@ export interface PumpOptions {
   stack: Netstack;
   tunnel: Tunnel;
   socket: OuterSocket;
-  reactor: Reactor;
+  reactor: Reactor & { pumpWanted: boolean };
   memory: LinearMemory;
   counters: Counters;
   mtu: number;
@@ -101,6 +103,7 @@ export class Pump {
     }
     if (messages === 0) return;
     if (this.#handshakes.length > 0) this.#passHandshakes();
+    this.#drainEvents();
     client.afterInput();
     tunnel.endBatch(reactor.now / 1000);
     this.settle();
@@ -120,18 +123,20 @@ export class Pump {
     }
     stack.advance();
     let sends = 0;
-    for (;;) {
+    let more = true;
+    for (let round = 0; more && round < ROUNDS_PER_TURN; round++) {
+      reactor.pumpWanted = false;
       this.#drainEvents();
       const before = sends;
       sends = this.#send(sends);
       for (let kind = stack.nextLocal(); kind !== 0; kind = stack.nextLocal()) this.#passUdp(kind);
-      if (sends === before || sends >= SENDS_PER_TURN || socket.blocked) break;
       client.afterPoll();
+      more = (sends > before || reactor.pumpWanted) && sends < SENDS_PER_TURN && !socket.blocked;
     }
     this.settle();
     const due = stack.advance();
-    const wait = Math.min(tunnel.deadline * 1000, due);
-    return socket.blocked ? Math.max(wait, now + BLOCKED_WAIT_US) : wait;
+    if (socket.blocked) return Math.min(tunnel.deadline * 1000, now + BLOCKED_WAIT_US);
+    return more ? now : Math.min(tunnel.deadline * 1000, due);
   }
 
   /** Carries out what the tunnel asks for by itself. After every call into it that may change its mind. */

@@ -53,7 +53,7 @@ export interface ReactorOptions {
 /** The Reactor on epoll. One instance per thread; `run` holds the thread until `stop`. */
 export class EpollReactor implements Reactor {
   now: number;
-  /** Set by `pump`, cleared by the owner of the work. */
+  /** Set by `pump`, cleared by whoever does the work. */
   pumpWanted = false;
   readonly #sys: SystemCalls;
   readonly #memory: LinearMemory;

@@ -2,6 +2,7 @@ import type { Netstack } from '../netstack/index.ts';
 import { IOVEC_BYTES } from './constants.ts';
 import type { LinearMemory, Pointer } from './memory.ts';
 import { MAX_HEADER_BYTES } from './proxy-protocol.ts';
+import type { TimerId } from './reactor.ts';
 import type { RelayContext } from './relay-context.ts';
 import { Sockets } from './sockets.ts';
 import type { Stream } from './stream.ts';
@@ -13,6 +14,10 @@ import type { SystemCalls } from './system-calls.ts';
 export const MAX_SPANS = 16;
 /** Bytes that one stream moves in one direction before the others have their turn. */
 export const TURN_BYTES = 256 * 1024;
+
+/** How long the last bytes before a reset may take, and how often we look. */
+const LAST_BYTES_US = 1_000_000;
+const LAST_BYTES_LOOK_US = 2_000;
 
 /** Whoever answers for a connection of the stack: a stream, or the attempt to make one. */
 export interface ConnectionOwner {
@@ -42,12 +47,16 @@ export class RelayIo {
   readonly scratch: Pointer;
   /** `MAX_HEADER_BYTES` for the header of a stream that begins. */
   readonly headerBuffer: Pointer;
+  /** Where bytes go that nobody wants. */
+  readonly sink: Pointer;
+  readonly sinkBytes = 65_536;
   /** Native address of the byte behind what `trim` kept. */
   behind = 0;
   readonly #bytesToPeer: number;
   readonly #bytesFromPeer: number;
   #resumable: Resumable[] = [];
-  #doomed: number[] = [];
+  #doomed: { connection: number; until: number }[] = [];
+  #doomTimer: TimerId = 0;
 
   constructor(ctx: RelayContext) {
     this.ctx = ctx;
@@ -58,6 +67,7 @@ export class RelayIo {
     this.#bytesToPeer = ctx.counters.slot('tcp_bytes_to_peer');
     this.#bytesFromPeer = ctx.counters.slot('tcp_bytes_from_peer');
     this.scratch = ctx.memory.reserve(64);
+    this.sink = ctx.memory.reserve(this.sinkBytes);
     this.headerBuffer = ctx.memory.reserve(MAX_HEADER_BYTES);
     this.discard = ctx.memory.reserve((1 + MAX_SPANS) * IOVEC_BYTES);
     this.spans = this.discard + IOVEC_BYTES;
@@ -112,14 +122,17 @@ export class RelayIo {
   }
 
   /**
-   * Resets a connection once what its buffer holds has had the chance to be sent, as the data before a RST have in the kernel.
-   * The caller is done with it.
+   * Resets a connection when the peer has all that its buffer holds, as it would have had by then if it were nearer; at the latest after
+   * `LAST_BYTES_US`. The caller is done with it.
    */
   abortLater(connection: number): void {
+    if (this.stack.sendQueued(connection) === 0) {
+      this.abort(connection);
+      return;
+    }
     this.owners.delete(connection);
     this.ctx.reactor.pump();
-    if (this.#doomed.push(connection) > 1) return;
-    this.#inNextTurn(() => this.abortDoomed());
+    if (this.#doomed.push({ connection, until: this.ctx.reactor.now + LAST_BYTES_US }) === 1) this.#watchDoomed();
   }
 
   /** Resets without waiting. */
@@ -129,11 +142,31 @@ export class RelayIo {
     this.ctx.reactor.pump();
   }
 
-  abortDoomed(): void {
-    const doomed = this.#doomed;
-    this.#doomed = [];
-    for (const connection of doomed) this.stack.abort(connection);
+  /** Refuses a deferred SYN, or forgets it if the peer has already done so. */
+  reject(connection: number): void {
+    this.stack.reject(connection);
+    this.stack.close(connection);
     this.ctx.reactor.pump();
+  }
+
+  /** Resets those that still wait for their last bytes. */
+  abortDoomed(): void {
+    for (const { connection } of this.#doomed.splice(0)) this.stack.abort(connection);
+    this.ctx.reactor.clearTimer(this.#doomTimer);
+    this.ctx.reactor.pump();
+  }
+
+  #watchDoomed(): void {
+    const { reactor } = this.ctx;
+    this.#doomTimer = reactor.setTimer(reactor.now + LAST_BYTES_LOOK_US, () => {
+      this.#doomed = this.#doomed.filter(({ connection, until }) => {
+        if (reactor.now < until && this.stack.sendQueued(connection) > 0) return true;
+        this.stack.abort(connection);
+        return false;
+      });
+      reactor.pump();
+      if (this.#doomed.length > 0) this.#watchDoomed();
+    });
   }
 
   /** A timer that is due at once would fire in this very turn, before the stack was polled. */

@@ -38,6 +38,7 @@ export class TestNode {
   readonly slots: Pointer;
   readonly lengths: Pointer;
   readonly incoming: Pointer;
+  readonly #owned: boolean;
 
   constructor(address4: string, address6: string, o: NodeOptions) {
     this.stack = Netstack.create({
@@ -63,7 +64,8 @@ export class TestNode {
     this.incoming = memory.reserve(STRIDE);
     const sys = systemCalls();
     this.reactor = new EpollReactor({ sys, memory });
-    this.runtimeDirectory = mkdtempSync(join(tmpdir(), 'relays-'));
+    this.runtimeDirectory = o.runtimeDirectory ?? mkdtempSync(join(tmpdir(), 'relays-'));
+    this.#owned = o.runtimeDirectory === undefined;
     const routes = ['10.0.0.0/24', 'fd00::/64'].map(text => parsePrefix(text)!);
     const ctx: RelayContext = {
       reactor: this.reactor,
@@ -103,7 +105,7 @@ export class TestNode {
   close(): void {
     this.relays.close();
     this.reactor.close();
-    rmSync(this.runtimeDirectory, { recursive: true, force: true });
+    if (this.#owned) rmSync(this.runtimeDirectory, { recursive: true, force: true });
   }
 }
 
@@ -175,11 +177,7 @@ export class Testbed {
 }
 
 /** A proxy key as rules would make it. */
-export function proxyKey(
-  name: string,
-  destinations: string[],
-  more: Partial<ProxyKeyConfig> = {},
-): ProxyKeyConfig {
+export function proxyKey(name: string, destinations: string[], more: Partial<ProxyKeyConfig> = {}): ProxyKeyConfig {
   const [direction, protocol, port] = name.split('/');
   return {
     name,

@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname } from 'node:path';
-import { emitProxyHeader, type ProxyHeader, parseProxyHeader } from './proxy-protocol.ts';
 import { parseAddress } from '../../rules/index.ts';
+import { emitProxyHeader, type ProxyHeader, parseProxyHeader } from './proxy-protocol.ts';
 import { type NodeOptions, proxyKey, Testbed } from './relay-testbed.ts';
 
 /** One end of a stream as an application has it: what came, and how it ended. */
@@ -156,7 +156,9 @@ export async function connectEnvoy(path: string, header: ProxyHeader['tlv'] | Ui
   await until(() => !end.socket.connecting || end.error !== undefined, 'connect');
   const source = { address: parseAddress('192.0.2.1')!, port: 4242 };
   const bytes =
-    header instanceof Uint8Array ? header : emitProxyHeader(source, { address: parseAddress('127.0.0.1')!, port: 80 }, header);
+    header instanceof Uint8Array
+      ? header
+      : emitProxyHeader(source, { address: parseAddress('127.0.0.1')!, port: 80 }, header);
   if (bytes.length > 0) end.write(bytes);
   return end;
 }
@@ -207,7 +209,11 @@ export class Route {
       way.client === 'tcp'
         ? () => connectTcp(port)
         : () =>
-            connectEnvoy(`${testbed.near.runtimeDirectory}/companion.sock`, { destination: '10.0.0.2:80', key, connectionId: '7' });
+            connectEnvoy(`${testbed.near.runtimeDirectory}/companion.sock`, {
+              destination: '10.0.0.2:80',
+              key,
+              connectionId: '7',
+            });
     return new Route(testbed, server, connect);
   }
 

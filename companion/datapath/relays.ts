@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { EventBits } from '../netstack/index.ts';
 import { Destinations } from './destinations.ts';
 import { EnvoyListener } from './envoy-listener.ts';
@@ -97,6 +98,7 @@ export class Relays {
   onStackEvent(connection: number, events: number): void {
     const owner = this.#io.owners.get(connection);
     if (owner !== undefined) owner.onStack(events);
+    else if (events & (EventBits.RESET | EventBits.ERROR | EventBits.CLOSED)) this.#io.stack.close(connection);
     else if (events & EventBits.SYN) this.#onSyn(connection);
   }
 
@@ -117,20 +119,27 @@ export class Relays {
     this.#udp.intake.afterPoll();
   }
 
-  /** Stops listening and resets every stream. */
+  /** Stops listening, takes companion.sock away and resets every stream. */
   close(): void {
     const { reactor } = this.#ctx;
     reactor.clearTimer(this.#retryTimer);
     reactor.clearTimer(this.#idleTimer);
-    this.#envoy?.close();
+    if (this.#envoy !== undefined) {
+      this.#envoy.close();
+      rmSync(this.#envoyPath, { force: true });
+    }
     for (const { relay } of this.#keys.values()) relay.close();
     this.#keys.clear();
     for (const stream of [...this.#io.streams]) stream.reset('closing');
     this.#io.abortDoomed();
   }
 
+  get #envoyPath(): string {
+    return `${this.#ctx.config.runtimeDirectory}/companion.sock`;
+  }
+
   #listenForEnvoy(): EnvoyListener {
-    const opened = this.#io.sockets.listenUnix(`${this.#ctx.config.runtimeDirectory}/companion.sock`);
+    const opened = this.#io.sockets.listenUnix(this.#envoyPath);
     if (!opened.ok) throw new Error(opened.error);
     const egress = () => [...this.#keys.values()].map(({ key }) => key).filter(isEgressTcp);
     const rules = {
@@ -179,7 +188,7 @@ export class Relays {
     const { stack } = this.#ctx;
     const ingress = this.#ingress.get(stack.local(connection).port);
     if (ingress !== undefined) ingress.onSyn(connection);
-    else stack.reject(connection);
+    else this.#io.reject(connection);
   }
 
   /** Without Envoy nobody else would end a stream that both ends have forgotten. */

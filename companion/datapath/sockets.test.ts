@@ -34,7 +34,10 @@ test('a unix listener replaces the socket of a dead process, and neither a livin
   sockets.close(kept(sockets.listenUnix(path)));
   open.pop();
   kept(sockets.listenUnix(path));
-  expect(sockets.listenUnix(path)).toMatchObject({ ok: false, error: expect.stringContaining('another process listens') });
+  expect(sockets.listenUnix(path)).toMatchObject({
+    ok: false,
+    error: expect.stringContaining('another process listens'),
+  });
   const file = join(directory, 'file');
   writeFileSync(file, 'precious');
   expect(sockets.listenUnix(file).ok).toBe(false);
@@ -51,9 +54,18 @@ test('a port in use is told with its number', () => {
   const port = sockets.localPort(kept(sockets.listenTcp('127.0.0.1', 0)));
   expect(port).toBeGreaterThan(0);
   const again = sockets.listenTcp('127.0.0.1', port);
-  expect(again).toMatchObject({ ok: false, error: `tcp 127.0.0.1:${port}: the port is in use by another process (EADDRINUSE)` });
-  expect(sockets.listenTcp('nowhere', 1)).toMatchObject({ ok: false, error: expect.stringContaining('not an address') });
-  expect(sockets.listenTcp('192.0.2.77', 0)).toMatchObject({ ok: false, error: expect.stringContaining('no such address') });
+  expect(again).toMatchObject({
+    ok: false,
+    error: `tcp 127.0.0.1:${port}: the port is in use by another process (EADDRINUSE)`,
+  });
+  expect(sockets.listenTcp('nowhere', 1)).toMatchObject({
+    ok: false,
+    error: expect.stringContaining('not an address'),
+  });
+  expect(sockets.listenTcp('192.0.2.77', 0)).toMatchObject({
+    ok: false,
+    error: expect.stringContaining('no such address'),
+  });
 });
 
 test('every address means both families, and the remote end of IPv4 is told as IPv4', async () => {

@@ -153,9 +153,9 @@ describe.each(WAYS)('$name', way => {
     route = await Route.open(way, end => end.socket.on('data', chunk => end.write(chunk)));
     const clients = await Promise.all(Array.from({ length: 200 }, () => route.connect()));
     const data = clients.map(() => randomBytes(3000));
-    clients.forEach((client, i) => client.write(data[i]!));
+    for (const [i, client] of clients.entries()) client.write(data[i]!);
     await until(() => clients.every(client => client.received === 3000));
-    clients.forEach((client, i) => expect(client.digest).toBe(digest(data[i]!)));
+    for (const [i, client] of clients.entries()) expect(client.digest).toBe(digest(data[i]!));
     for (const client of clients) client.end();
     for (const end of route.server.ends) end.end();
     await gone();

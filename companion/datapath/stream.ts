@@ -11,7 +11,15 @@ import {
   SHUT_WR,
 } from './constants.ts';
 import { EAGAIN } from './errno.ts';
+import type { TimerId } from './reactor.ts';
 import { type ConnectionOwner, MAX_SPANS, type RelayIo, type Resumable, TURN_BYTES } from './relay-io.ts';
+import { resetUnix } from './reset-drain.ts';
+
+// Specification: unix(7). Bytes written that the other side has not read.
+const SIOCOUTQ = 0x5411;
+
+// Implementation
+const HEADER_LOOK_US = 1_000;
 
 /** What a stream's socket is watched for; EPOLLOUT joins when a write was cut short. */
 export const STREAM_EVENTS = EPOLLIN | EPOLLRDHUP | EPOLLET;
@@ -31,6 +39,11 @@ export interface StreamOptions {
    * a FIN on as a half-close; from a connection pool of Envoy's it is an ordinary close.
    */
   hangUp?: 'reset' | 'close';
+  /**
+   * `unix`: what was written is a PROXY header that must be read before the socket's writing side is shut. Envoy closes the whole
+   * connection when the end comes while its listener filter still waits for the header.
+   */
+  headerFirst?: boolean;
   /** EPOLLOUT is already among the events it is watched for. */
   watchesOut?: boolean;
   onEnd?: (end: StreamEnd) => void;
@@ -75,6 +88,8 @@ export class Stream implements ConnectionOwner, Resumable {
   #toPeerEnded = false;
   /** The socket's writing side is shut. */
   #toSocketEnded = false;
+  #headerFirst: boolean;
+  #headerTimer: TimerId = 0;
   #queued = false;
   #ended = false;
 
@@ -85,6 +100,7 @@ export class Stream implements ConnectionOwner, Resumable {
     this.#unix = o.kind === 'unix';
     this.#kept = o.kept === true ? 1 : 0;
     this.#closeOnHangUp = o.hangUp === 'close';
+    this.#headerFirst = o.headerFirst === true;
     this.#watchesOut = o.watchesOut === true;
     this.#onEnd = o.onEnd;
     this.lastActive = io.ctx.reactor.now;
@@ -236,7 +252,7 @@ export class Stream implements ConnectionOwner, Resumable {
     while (!this.#toSocketEnded && !this.#blocked) {
       const spans = stack.recvPeek(this.connection, this.#io.spans, MAX_SPANS);
       if (spans === 0) {
-        if (!this.#peerEnded) return;
+        if (!this.#peerEnded || !this.#headerTaken()) return;
         sys.shutdown(this.fd, SHUT_WR);
         this.#toSocketEnded = true;
         return;
@@ -261,6 +277,20 @@ export class Stream implements ConnectionOwner, Resumable {
       this.#blocked = true;
       if (!this.#watchesOut) this.#watchOut(true);
     }
+  }
+
+  /** Whether the other side has read all that was written, or need not have. If not, it is looked at again in a moment. */
+  #headerTaken(): boolean {
+    if (!this.#headerFirst) return true;
+    const { sys, memory, scratch, ctx } = this.#io;
+    const asked = sys.ioctl(this.fd, SIOCOUTQ, memory.base + scratch);
+    this.#headerFirst = asked === 0 && memory.u32[scratch >>> 2]! > 0;
+    if (this.#headerFirst && this.#headerTimer === 0)
+      this.#headerTimer = ctx.reactor.setTimer(ctx.reactor.now + HEADER_LOOK_US, () => {
+        this.#headerTimer = 0;
+        if (!this.#ended) this.#move();
+      });
+    return !this.#headerFirst;
   }
 
   #watchOut(on: boolean): void {
@@ -299,7 +329,7 @@ export class Stream implements ConnectionOwner, Resumable {
     if (end === 'reset-by-peer') this.#toSocket();
     this.#end(end);
     this.#io.ctx.reactor.remove(this.fd);
-    if (this.#unix) this.#io.sockets.close(this.fd);
+    if (this.#unix) resetUnix(this.#io, this.fd);
     else this.#io.sockets.reset(this.fd);
     this.#io.abort(this.connection);
   }

@@ -15,7 +15,7 @@ export interface Core {
   seedAt(): number;
   scratch(): number;
   udpArrival(): number;
-  counters(): number;
+  counterTable(): number;
   setBase(base: number): void;
   reserve(bytes: number): number;
   addAddress(address: number): boolean;
@@ -54,6 +54,7 @@ export interface Core {
   sum(p: number, length: number): bigint;
   copySum(dst: number, src: number, length: number): bigint;
   fold(sum: bigint): number;
+  pinIsn(isn: number): void;
   sipHashOf(a: bigint, b: bigint, c: bigint, d: bigint, e: bigint, tag: bigint): bigint;
 }
 

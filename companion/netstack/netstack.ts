@@ -267,7 +267,7 @@ export class Netstack {
 
   /** Counters since creation, and gauges (`connections`, `pagesUsed`, ...). */
   stats(): Record<string, number> {
-    const counters = new Float64Array(this.memory.buffer, this.#core.counters(), COUNTER_NAMES.length);
+    const counters = new Float64Array(this.memory.buffer, this.#core.counterTable(), COUNTER_NAMES.length);
     const result: Record<string, number> = {};
     COUNTER_NAMES.forEach((name, i) => {
       result[name] = counters[i]!;
@@ -288,6 +288,11 @@ export class Netstack {
       result[name] = values[i]!;
     });
     return result;
+  }
+
+  /** For tests of the wrap at 2^32: every later connection starts its sequence numbers at `isn`. */
+  pinIsn(isn: number): void {
+    this.#core.pinIsn(isn);
   }
 
   #put(address16: Uint8Array): Pointer {

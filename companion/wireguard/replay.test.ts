@@ -62,12 +62,37 @@ test('D-1: the kernel loops', () => {
   const up = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
   const down = (from: number, to: number) => up(to, from).reverse();
   const loops: { run: number[]; edges: [number, boolean][] }[] = [
-    { run: up(1, W), edges: [[0, true], [0, false]] },
-    { run: up(2, W + 1), edges: [[1, true], [0, false]] },
+    {
+      run: up(1, W),
+      edges: [
+        [0, true],
+        [0, false],
+      ],
+    },
+    {
+      run: up(2, W + 1),
+      edges: [
+        [1, true],
+        [0, false],
+      ],
+    },
     { run: down(W, 0), edges: [] },
     { run: down(W + 1, 1), edges: [[0, false]] },
-    { run: down(W - 1, 1), edges: [[W + 1, true], [0, false]] },
-    { run: down(W - 1, 1), edges: [[W, true], [0, true], [W + 1, true]] },
+    {
+      run: down(W - 1, 1),
+      edges: [
+        [W + 1, true],
+        [0, false],
+      ],
+    },
+    {
+      run: down(W - 1, 1),
+      edges: [
+        [W, true],
+        [0, true],
+        [W + 1, true],
+      ],
+    },
   ];
   for (const { run, edges } of loops) {
     const window = new ReplayWindow();

@@ -3,7 +3,7 @@
  * routing and roaming, over linear memory. Knows no static key and no handshake: sessions are handed to it.
  *
  * `receive`, `route`, `ready` and `sealBatch` run per packet and allocate nothing. Time stands still between two calls
- * that carry `now`.
+ * that carry `now`: begin each turn of the event loop with `advance(now)`.
  */
 import type { PeerId, SessionAction, TransportAction } from './actions.ts';
 import type { Aead } from './aead.ts';
@@ -563,6 +563,11 @@ export class Tunnel {
       persistentKeepalive: peer.timers.persistentInterval / 1000,
       hasSession: this.#canSend(peer),
     };
+  }
+
+  /** The session that packets are sent on: for diagnosis, and for tests of what happens after 2^60 packets. */
+  currentKeypair(id: PeerId): Keypair | undefined {
+    return this.#peers[id]?.keypairs.current;
   }
 
   #canSend(peer: TunnelPeerState): boolean {

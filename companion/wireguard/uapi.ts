@@ -266,7 +266,7 @@ export function getReply(state: UapiState): string {
     lines.push(`persistent_keepalive_interval=${peer.persistentKeepalive}`);
     for (const prefix of peer.allowedIps) lines.push(`allowed_ip=${prefixText(prefix)}`);
   }
-  return `${lines.join('\n')}\n${errnoReply(0)}`;
+  return lines.map(line => `${line}\n`).join('') + errnoReply(0);
 }
 
 /** The answer to a set (0: done) or to a request that failed. */

@@ -66,6 +66,21 @@ describe('ACK and NACK', () => {
     expect(await take(stream)).toEqual({ names: [], removed: ['a'] });
   });
 
+  test('T2 a removal that is refused is not repeated until something changes', async () => {
+    await using t = await startPlane();
+    t.plane.publish('n', [cluster('a'), cluster('b')]);
+    const stream = t.client.delta();
+    stream.send({ node, typeUrl: cds });
+    await take(stream);
+    t.plane.publish('n', [cluster('a')]);
+    const response = await stream.next();
+    expect(response.removedResources).toEqual(['b']);
+    stream.send(nack(response));
+    expect(await stream.rest()).toEqual([]);
+    t.plane.publish('n', [cluster('a', 2)]);
+    expect(await take(stream)).toEqual({ names: ['a'], removed: ['b'] });
+  });
+
   test('T5 a stale nonce does not lose a subscription', async () => {
     await using t = await startPlane();
     t.plane.publish('n', [endpoints('a'), endpoints('b')]);

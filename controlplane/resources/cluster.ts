@@ -74,6 +74,8 @@ export function dnsCluster(name: string, protocol: Protocol, hosts: readonly Hos
     clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STRICT_DNS },
     // A service may listen on one family only of a name that has both: all are tried, in turn.
     dnsLookupFamily: Cluster_DnsLookupFamily.ALL,
+    // A name that does not resolve must not hold back the listeners of other keys.
+    waitForWarmOnInit: false,
     loadAssignment: loadAssignment(name, protocol, hosts),
   });
 }

@@ -3,7 +3,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdirSync, rmSync, statSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
@@ -85,6 +85,7 @@ beforeAll(async () => {
     rule('ingress', `tcp:443:127.0.0.1:${ports.refused}`),
     rule('ingress', `tcp:443:127.0.0.1:${local.port}`),
     rule('ingress', `tcp:80:localhost:${local.port}`),
+    rule('ingress', `tcp:81:nexodus.invalid:80`),
     rule('ingress', `udp:53:127.0.0.1:${udpEcho.address().port}`),
   ]);
   const deny = { allow: [], deny: ['127.0.0.0/8'] };
@@ -130,6 +131,29 @@ test('egress TCP: PROXY v2 with destination, key and connection; the server may 
   expect(seen.map(({ tlvs }) => tlvs.get(0xe0)).sort()).toEqual([
     ...['100.100.0.2:5432', '100.100.0.2:5432', '[200::1]:5433', '[200::1]:5433'],
   ]);
+});
+
+test('egress TCP: a reset passes both ways', async () => {
+  // The companion's way to reset a unix stream: it closes with a byte unread (unix_release_sock). With nothing left to write,
+  // Envoy reads ECONNRESET; with bytes left its write fails first, and the client gets a FIN.
+  const path = join(folder, 'companion.sock');
+  await companion.close();
+  const server = createServer({ pauseOnConnect: true }, socket => setTimeout(() => socket.destroy(), 50)).listen(path);
+  await once(server, 'listening');
+  expect(await talk({ host: '127.0.0.1', port: ports.tcp }, 'ping', false)).toEqual({ data: '', error: 'ECONNRESET' });
+  server.close();
+  await once(server, 'close');
+  companion = await serve(companionConnection, path);
+
+  const accepted = once(companion.server, 'connection') as Promise<[Socket]>;
+  const client = connect({ host: '127.0.0.1', port: ports.tcp });
+  client.write('ping');
+  const [far] = await accepted;
+  await once(client, 'data');
+  const gone = new Promise<void>(resolve => far.once('close', () => resolve()));
+  client.resetAndDestroy();
+  await gone;
+  headers.splice(0);
 });
 
 test('egress TCP over IPv6', async () => {

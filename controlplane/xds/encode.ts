@@ -28,11 +28,10 @@ type Frames = { [variant in Variant]?: Uint8Array };
 const frames = new WeakMap<Resource, Frames>();
 
 function writeAny(writer: BinaryWriter, resource: Resource): BinaryWriter {
-  return writer
-    .tag(any.typeUrl, WireType.LengthDelimited)
-    .string(resource.typeUrl)
-    .tag(any.value, WireType.LengthDelimited)
-    .bytes(resource.any);
+  writer.tag(any.typeUrl, WireType.LengthDelimited).string(resource.typeUrl);
+  // A message of defaults only, which canonical protobuf leaves out.
+  if (resource.any.length === 0) return writer;
+  return writer.tag(any.value, WireType.LengthDelimited).bytes(resource.any);
 }
 
 function makeFrame(resource: Resource, variant: Variant): Uint8Array {

@@ -19,7 +19,7 @@ export class SocketError extends Error {}
 export async function bindPrivately(path: string, bind: (temporary: string) => Promise<void>): Promise<void> {
   await checkFolder(path);
   if (await isServed(path)) throw new SocketError(`${path}: another process is listening there`);
-  const folder = await mkdtemp(join(dirname(path), '.bind-'));
+  const folder = await mkdtemp(`${dirname(path)}/.`);
   const temporary = join(folder, 's');
   try {
     if (Buffer.byteLength(temporary) > maxSocketPath || Buffer.byteLength(path) > maxSocketPath) {

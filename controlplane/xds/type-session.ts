@@ -173,6 +173,7 @@ export class TypeSession {
     if (this.#parkedIn !== type) {
       this.#parked.clear();
       this.#parkedIn = type;
+      for (const name of this.#rejected.keys()) if (!type.resources.has(name)) this.#rejected.delete(name);
     }
     const found = this.#compare(type);
     const isNothing = found.additions.length + found.removals.length + found.absent.length === 0 && !found.answer;

@@ -104,6 +104,12 @@ export class EnvoyAdmin {
     return await this.json('/clusters?format=json');
   }
 
+  /** Changes what Envoy logs. @param levels Envoy's names of levels: of all components, and of `wasm`. */
+  async setLogLevels(levels: { all: string; wasm: string }): Promise<void> {
+    await this.text(`/logging?level=${levels.all}`, 'POST');
+    await this.text(`/logging?wasm=${levels.wasm}`, 'POST');
+  }
+
   private async json(path: string): Promise<unknown> {
     const text = await this.text(path);
     try {
@@ -113,8 +119,8 @@ export class EnvoyAdmin {
     }
   }
 
-  private async text(path: string): Promise<string> {
-    const { status, body } = await this.ask('GET', path);
+  private async text(path: string, method: 'GET' | 'POST' = 'GET'): Promise<string> {
+    const { status, body } = await this.ask(method, path);
     if (status !== 200) throw new EnvoyAdminError(`Envoy answered ${status} to ${path}: ${body.split('\n', 1)[0]}`);
     return body;
   }

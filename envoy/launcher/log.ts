@@ -1,6 +1,6 @@
 /** Envoy's log lines: how we ask for them, and how they become lines of our own log. */
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** Where lines go. `fields` are plain values; no line holds a key. */
 export type Log = (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
@@ -16,7 +16,7 @@ export interface EnvoyLine {
 }
 
 const LEVELS: Record<string, LogLevel> = {
-  trace: 'trace',
+  trace: 'debug',
   debug: 'debug',
   info: 'info',
   warning: 'warn',
@@ -46,12 +46,17 @@ export function parseLine(line: string): EnvoyLine {
   if (component === 'wasm') return { level: mapped, component, message: message.replace(WASM_PREFIX, '') };
   // Envoy's word for parts of its API that may change: UDP matching is one. For us to know at an upgrade, not for each run.
   if (message.includes('marked as work-in-progress')) return { level: 'debug', component, message };
-  return { level: mapped === 'info' ? 'debug' : mapped === 'debug' ? 'trace' : mapped, component, message };
+  return { level: mapped === 'info' ? 'debug' : mapped, component, message };
 }
 
-/** Envoy's log arguments that let through what our level would show. */
+/** The levels that Envoy must log at for what a log of this level shows: of all its components, and of `wasm`, the filter. */
+export function envoyLevels(level: LogLevel): { all: string; wasm: string } {
+  const all = level === 'debug' ? 'info' : level === 'error' ? 'error' : 'warning';
+  return { all, wasm: level === 'info' ? 'info' : all };
+}
+
+/** The same as arguments of Envoy. */
 export function logArguments(level: LogLevel): string[] {
-  const envoyLevel = level === 'trace' ? 'debug' : level === 'debug' ? 'info' : level === 'error' ? 'error' : 'warning';
-  const filter = level === 'info' ? ['--component-log-level', 'wasm:info'] : [];
-  return ['--log-level', envoyLevel, ...filter, '--log-format', LOG_FORMAT];
+  const { all, wasm } = envoyLevels(level);
+  return ['--log-level', all, '--component-log-level', `wasm:${wasm}`, '--log-format', LOG_FORMAT];
 }

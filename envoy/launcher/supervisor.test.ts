@@ -38,7 +38,7 @@ function supervise(configuration: object, options: Partial<SupervisorOptions> = 
 function configuration(port: number) {
   const base = bootstrap({ nodeId: 'n', xdsSocket: join(folder, 'xds.sock'), adminSocket: join(folder, 'admin.sock') });
   const type = 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy';
-  const filter = { name: 'tcp_proxy', typed_config: { '@type': type, stat_prefix: 'x', cluster: 'nexodus/xds' } };
+  const filter = { name: 'tcp_proxy', typed_config: { '@type': type, stat_prefix: 'x', cluster: 'nexodus-xds' } };
   const listener = {
     ...{ name: 'one', filter_chains: [{ filters: [filter] }] },
     address: { socket_address: { address: '127.0.0.1', port_value: port } },
@@ -58,7 +58,11 @@ test('starts, answers, is started again after a crash, stops', async () => {
   expect(await envoy.admin.stats('^server\\.live$')).toEqual(new Map([['server.live', 1]]));
   expect(await envoy.admin.prometheus()).toContain('envoy_server_live{} 1');
   expect(JSON.stringify(await envoy.admin.configDump('static_listeners'))).toContain('"one"');
-  expect(JSON.stringify(await envoy.admin.clusters())).toContain('nexodus/xds');
+  expect(JSON.stringify(await envoy.admin.clusters())).toContain('nexodus-xds');
+
+  await envoy.setLogLevel('debug');
+  await envoy.admin.setLogLevels({ all: 'debug', wasm: 'info' });
+  await expect.poll(() => log.some(line => line.startsWith('debug '))).toBe(true);
 
   const first = envoy.pid!;
   const restarted = once(envoy, 'restart');
@@ -103,7 +107,9 @@ test('one that does not end is killed', async () => {
   envoy.start();
   await expect.poll(() => log).toContain('warn up');
   const { pid } = envoy;
+  const ready = expect(envoy.untilReady()).rejects.toThrow('Envoy was stopped');
   await envoy.stop();
+  await ready;
   expect(() => process.kill(pid!, 0)).toThrow('ESRCH');
   expect(log).toContain('warn Envoy did not end in time and was killed');
 });

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { isMainThread } from 'node:worker_threads';
 import { EnvoyAdmin } from './admin.ts';
 import { Backoff } from './backoff.ts';
-import { type Log, type LogLevel, logArguments, parseLine } from './log.ts';
+import { envoyLevels, type Log, type LogLevel, logArguments, parseLine } from './log.ts';
 
 export interface SupervisorOptions {
   /** Path of the Envoy binary. */
@@ -16,7 +16,7 @@ export interface SupervisorOptions {
   /** Path of the pipe that the bootstrap gives to the admin interface. */
   adminSocket: string;
   log: Log;
-  /** What our own log shows; Envoy is asked for as much. 'info' by default. */
+  /** What our own log shows, not Envoy's (see log.ts); Envoy is asked for as much. 'info' by default. */
   logLevel?: LogLevel;
   /** Envoy's worker threads. By default Envoy takes one per hardware thread. */
   concurrency?: number;
@@ -27,7 +27,7 @@ export interface SupervisorOptions {
   drainSeconds?: number;
   /** Milliseconds between SIGTERM and SIGKILL; 5000 by default. */
   stopMs?: number;
-  /** Further arguments of Envoy, after ours. */
+  /** Further arguments of Envoy. None that we give as well: it refuses those. */
   extraArguments?: readonly string[];
 }
 
@@ -48,6 +48,8 @@ interface Events {
   exit: [EnvoyExit];
   /** It will be started again after this time. */
   restart: [{ delayMs: number; failures: number }];
+  /** `stop` was called. */
+  stopped: [];
 }
 
 /**
@@ -69,10 +71,12 @@ export class EnvoySupervisor extends EventEmitter<Events> {
   private readonly backoff = new Backoff();
   private state: State = { is: 'idle' };
   private lastError: string | undefined;
+  private logLevel: LogLevel;
 
   constructor(options: SupervisorOptions) {
     super();
     this.options = options;
+    this.logLevel = options.logLevel ?? 'info';
     this.admin = new EnvoyAdmin(options.adminSocket);
   }
 
@@ -92,18 +96,27 @@ export class EnvoySupervisor extends EventEmitter<Events> {
     this.spawn();
   }
 
+  /** Changes what is asked of Envoy's log, now and after a restart. Our own log must show it, too. */
+  async setLogLevel(level: LogLevel): Promise<void> {
+    this.logLevel = level;
+    if (this.ready) await this.admin.setLogLevels(envoyLevels(level));
+  }
+
   /** Resolves when Envoy is live; rejects when it ends before that, with its reason, or is stopped. */
   async untilReady(signal?: AbortSignal): Promise<void> {
     if (this.ready) return;
+    if (this.state.is === 'stopped') throw new Error('Envoy was stopped');
+    signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const ended = (exit: EnvoyExit) => reject(new Error(describeExit(exit)));
     const aborted = () => reject(signal?.reason);
-    this.once('ready', resolve).once('exit', ended);
+    const stopped = () => reject(new Error('Envoy was stopped'));
+    this.once('ready', resolve).once('exit', ended).once('stopped', stopped);
     signal?.addEventListener('abort', aborted, { once: true });
     try {
       await promise;
     } finally {
-      this.off('ready', resolve).off('exit', ended);
+      this.off('ready', resolve).off('exit', ended).off('stopped', stopped);
       signal?.removeEventListener('abort', aborted);
     }
   }
@@ -112,6 +125,7 @@ export class EnvoySupervisor extends EventEmitter<Events> {
   async stop(): Promise<void> {
     const state = this.state;
     this.state = { is: 'stopped' };
+    if (state.is !== 'stopped') this.emit('stopped');
     if (state.is === 'waiting') clearTimeout(state.timer);
     if (state.is === 'starting') clearTimeout(state.poll);
     if (!('child' in state) || state.child.exitCode !== null || state.child.signalCode !== null) return;
@@ -145,7 +159,7 @@ export class EnvoySupervisor extends EventEmitter<Events> {
   }
 
   private arguments(): string[] {
-    const { configPath, logLevel = 'info', concurrency, drainSeconds = 10, extraArguments = [] } = this.options;
+    const { configPath, concurrency, drainSeconds = 10, extraArguments = [] } = this.options;
     return [
       ...['--config-path', configPath],
       // Hot restart needs a name that is unique on the machine, and shared memory; we have no use for it.
@@ -154,7 +168,7 @@ export class EnvoySupervisor extends EventEmitter<Events> {
       // Access log lines; Envoy's default is ten seconds.
       ...['--file-flush-interval-msec', '1000'],
       ...(concurrency === undefined ? [] : ['--concurrency', String(concurrency)]),
-      ...logArguments(logLevel),
+      ...logArguments(this.logLevel),
       ...extraArguments,
     ];
   }

@@ -38,7 +38,6 @@ export async function runEnvoy(configuration: object, options: RunOptions = {}):
   const log: string[] = [];
   const supervisor = new EnvoySupervisor({
     ...{ binary: found.path, configPath, adminSocket, concurrency, drainSeconds: 1 },
-    extraArguments: ['--file-flush-interval-msec', '100'],
     log: (_level, message, fields = {}) => log.push(`${fields['component'] ?? ''}: ${message}`),
   });
   const stop = async () => {

@@ -1,5 +1,5 @@
 // ChaCha20-Poly1305 (RFC 8439 §2.8) without additional data, on the memory that it is given, for a node whose OpenSSL cannot be called.
-// asc companion/datapath/assembly/aead.ts -o build/aead.wasm -O3 --runtime stub --enable simd --importMemory --noAssert
+// asc --target aead companion/datapath/assembly/aead.ts
 // No static data and no heap: the module may touch nothing of the memory but its arguments and the scratch space.
 
 /** 64 bytes of a partial block, then 32 of its one-time Poly1305 key, then 16 of a tag. */

@@ -49,6 +49,7 @@ export class Engine {
 
   /** A datagram from the network. Answers what `Tunnel.receive` did, for type 4. */
   receive(datagram: Uint8Array, source: Uint8Array, now: Now): number | undefined {
+    this.tunnel.advance(now.mono);
     if (datagram[0] !== 4) {
       this.#handshakeActions(this.handshaker.receive(datagram, source, now), now);
       this.pump(now);

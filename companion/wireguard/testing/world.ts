@@ -5,7 +5,7 @@
 import type { Now, PeerId } from '../actions.ts';
 import { opensslX25519 } from '../x25519.ts';
 import { Engine, type EngineOptions } from './engine.ts';
-import { endpoint, endpointText, prefix } from './packets.ts';
+import { endpoint, endpointText, numberOf, prefix } from './packets.ts';
 import { SeededRandom } from './random.ts';
 
 /** What happens to one datagram: delays (ms) of the copies that arrive; none: it is lost. */
@@ -42,8 +42,8 @@ export class World {
   /** Replace it to change bytes on the way. */
   mangle: (bytes: Uint8Array) => Uint8Array = bytes => bytes;
   readonly #nodes: Node[] = [];
-  #queue: { at: number; order: number; run: () => void }[] = [];
-  #order = 0;
+  /** In the order of time; at one instant in the order of arrival. */
+  readonly #queue: { at: number; run: () => void }[] = [];
   #ports = 51_000;
 
   constructor(seed = 1) {
@@ -115,8 +115,24 @@ export class World {
     return node?.engine.receive(bytes, source, this.clock(node));
   }
 
+  /** Takes a node off the network: its process has ended. */
+  remove(node: Node): void {
+    this.#nodes.splice(this.#nodes.indexOf(node), 1);
+  }
+
+  /** Datagrams of `from` with `size` bytes, since the index `since` into `datagrams`. */
+  sent(from: Node, size: number, since = 0): Datagram[] {
+    return this.datagrams.slice(since).filter(d => d.from === from.name && d.bytes.length === size);
+  }
+
   at(time: number, run: () => void): void {
-    this.#queue.push({ at: time, order: this.#order++, run });
+    let [low, high] = [0, this.#queue.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#queue[middle]!.at <= time) low = middle + 1;
+      else high = middle;
+    }
+    this.#queue.splice(low, 0, { at: time, run });
   }
 
   /** New source port (or address): what a NAT does when its entry has expired. */
@@ -128,20 +144,11 @@ export class World {
   run(ms: number): void {
     const end = this.now + ms;
     for (;;) {
-      let next = end;
-      for (const event of this.#queue) next = Math.min(next, event.at);
+      let next = this.#queue[0]?.at ?? Number.POSITIVE_INFINITY;
       for (const node of this.#nodes) next = Math.min(next, node.engine.tunnel.deadline);
-      if (
-        next >= end &&
-        !this.#queue.some(e => e.at <= end) &&
-        this.#nodes.every(n => n.engine.tunnel.deadline > end)
-      ) {
-        break;
-      }
+      if (next > end) break;
       this.now = Math.max(this.now, next);
-      const due = this.#queue.filter(e => e.at <= this.now).sort((a, b) => a.at - b.at || a.order - b.order);
-      this.#queue = this.#queue.filter(e => e.at > this.now);
-      for (const event of due) event.run();
+      while (this.#queue[0] !== undefined && this.#queue[0].at <= this.now) this.#queue.shift()!.run();
       for (const node of this.#nodes) {
         if (node.engine.tunnel.deadline <= this.now) node.engine.advance(this.clock(node));
       }
@@ -157,6 +164,11 @@ export class World {
       .map(d => `${d.from}:${d.bytes.length}`)
       .join(' ');
   }
+}
+
+/** Numbers of the packets that came out at `node`, in their order. */
+export function numbers(node: Node): number[] {
+  return node.engine.delivered.map(({ packet }) => numberOf(packet));
 }
 
 /** Two nodes that know each other: a is 10.0.0.1 and fd00::1, b is 10.0.0.2 and fd00::2. Only a knows an endpoint. */

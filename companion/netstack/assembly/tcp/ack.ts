@@ -7,11 +7,11 @@ import { rackDetect, rackReordering, rackUpdate } from './rack';
 import { enterRecovery, leaveRecovery, proportionalReduction, recovering, spurious, undo } from './recovery';
 import { sampleRtt } from './rtt';
 import { newlySacked, sackRtt, sawDsack, takeSacks } from './sack';
-import { dropFirst, inFlight, R_EVER_RETRANS, R_FIN, R_SACKED, Rec, trimFirst } from './scoreboard';
+import { dropFirst, inFlight, markAllLost, R_EVER_RETRANS, R_FIN, R_SACKED, Rec, trimFirst } from './scoreboard';
 import { releaseSent, sendRoom } from './sendqueue';
 import { echoedRtt } from './stamps';
 import {
-  after, before, clear, F_FIN_ACKED, F_FIN_WANTED, F_TLP_RETRANS, F_TS, F_UNDO, F_WANT_SPACE, has, LOSS, OPEN, RECOVERY, set, type Tcb,
+  after, before, clear, F_FIN_ACKED, F_FIN_WANTED, F_ORPHAN, F_TLP_RETRANS, F_TS, F_UNDO, F_WANT_SPACE, FIN_WAIT_2, has, LOSS, OPEN, RECOVERY, set, Tcb,
 } from './tcb';
 import { armProbes, restartRto } from './timing';
 
@@ -56,7 +56,7 @@ export function acknowledge(
     leaveRecovery(t);
   }
   const fresh = rackDetect(t);
-  if (<u32>t.phase === OPEN && t.lostOut > 0) enterRecovery(t, flight);
+  if (<u32>t.phase === OPEN && fresh) enterRecovery(t, flight);
   if (<u32>t.phase === RECOVERY) proportionalReduction(t, acked + newlySacked, advanced && !fresh && t.lostOut <= lostBefore);
   else if (advanced) onAcked(t, acked, flight);
 
@@ -117,6 +117,9 @@ function updateWindow(t: Tcb, seq: u32, ack: u32, window: u32, una: u32): void {
   if (window > 0 && t.persistAt !== Infinity) {
     t.persistAt = Infinity;
     t.backoff = 0;
+    // What was sent into the closed window was dropped for that, not by the network: it goes again, cwnd stays.
+    markAllLost(t, false);
+    if (has(t, F_ORPHAN) && <u32>t.state !== FIN_WAIT_2) t.stateAt = Infinity;
   }
 }
 

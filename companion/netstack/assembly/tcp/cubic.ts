@@ -1,6 +1,6 @@
 import { now } from '../clock';
 import { DUPLICATE_THRESHOLD } from '../constants';
-import { clear, F_CWND_LIMITED, has, type Tcb } from './tcb';
+import { clear, F_CWND_LIMITED, has, Tcb } from './tcb';
 
 /** CUBIC (RFC 9438) with HyStart++ (RFC 9406). Windows are bytes outside, segments as f64 inside: no fixed point, no overflow. */
 

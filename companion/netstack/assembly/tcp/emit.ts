@@ -3,12 +3,13 @@ import { ACK, PAGE_SIZE, PROTOCOL_TCP, RECEIVE_SHIFT, SYN } from '../constants';
 import { count, TCP_DSACK_OUT, TCP_SEGMENTS_OUT } from '../counters';
 import { DF, HEADER_V4, HEADER_V6, writeV4, writeV6 } from '../ip/header';
 import { nextPage, pageAddress } from '../pages';
-import { looped, push, slot } from '../out';
+import { loopPacket } from '../loopback';
+import { push, slot } from '../out';
 import { offeredMss } from './mss';
 import { writeSackBlocks } from './reassembly';
 import { stampNow } from './stamps';
 import {
-  clear, F_DSACK, F_LOOP, F_SACK, F_SCALE, F_TS, F_V6, has, SYN_SENT, type Tcb,
+  clear, F_DSACK, F_LOOP, F_SACK, F_SCALE, F_TS, F_V6, has, SYN_SENT, Tcb,
 } from './tcb';
 import { selectWindow } from './window';
 
@@ -36,7 +37,7 @@ function writeHeaders(t: Tcb, at: usize, seq: u32, ack: u32, flags: u32, window:
   store<u32>(tcp, swap16(t.localPort) | (swap16(t.remotePort) << 16));
   store<u32>(tcp, swap32(seq), 4);
   store<u32>(tcp, swap32(ack), 8);
-  store<u32>(tcp, (dataOffset << 2) | (flags << 8) | (swap16(window) << 16), 12);
+  store<u32>(tcp, dataOffset | (flags << 8) | (swap16(window) << 16), 12);
   store<u32>(tcp, 0, 16);
   return tcp;
 }
@@ -53,17 +54,6 @@ function finish(t: Tcb, tcp: usize, header: u32, tcpLength: u32, dataSum: u64): 
   else push(headerLength + tcpLength);
 }
 
-/** @param length of the packet in `slot()` */
-export function loopPacket(length: u32): void {
-  looped();
-  loopInput(slot(), length);
-}
-
-let loopInput: (at: usize, length: u32) => void = (_at: usize, _length: u32): void => {};
-
-export function setLoopInput(handler: (at: usize, length: u32) => void): void {
-  loopInput = handler;
-}
 
 // @ts-ignore: decorator
 @inline
@@ -103,7 +93,7 @@ export function emitData(t: Tcb, seq: u32, flags: u32, page: u32, offset: u32, l
 
 /** A segment without data. @param ack acknowledgment number, rcvNxt or an earlier one */
 export function emitBare(t: Tcb, seq: u32, ack: u32, flags: u32): void {
-  const window = selectWindow(t);
+  const window = selectWindow(t, ack);
   const at = slot();
   // Options first would need the length, so they are written to their final place, which depends on the family only.
   const tcp = at + (has(t, F_V6) ? HEADER_V6 : HEADER_V4);

@@ -1,6 +1,6 @@
 import { DEFAULT_MSS_V4, DEFAULT_MSS_V6 } from '../constants';
 import { mtu } from '../settings';
-import { F_TS, F_V6, has, type Tcb } from './tcb';
+import { F_TS, F_V6, has, Tcb } from './tcb';
 
 /** Segment sizes, RFC 9293 3.7.1 and RFC 6691. */
 

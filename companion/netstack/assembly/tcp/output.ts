@@ -1,7 +1,8 @@
 import { now } from '../clock';
-import { FIN, PAGE_SIZE, PSH, QUANTUM_SEGMENTS } from '../constants';
+import { FIN, INITIAL_WINDOW_SEGMENTS, PAGE_SIZE, PSH, QUANTUM_SEGMENTS } from '../constants';
 import { count, TCP_RETRANSMITS, TCP_TAIL_PROBES, TCP_WINDOW_PROBES } from '../counters';
 import { filled, full } from '../out';
+import { nextPage } from '../pages';
 import { emitBare, emitData, emitSyn } from './emit';
 import { onIdleRestart } from './cubic';
 import { paceBudget, paceDue, paceSent } from './pacing';
@@ -10,14 +11,13 @@ import { backedOff } from './rtt';
 import { firstLost, inFlight, limitRecord, markRetransmitted, R_FIN, R_SACKED, Rec, recordSent } from './scoreboard';
 import { settleCursor } from './sendqueue';
 import {
-  after, before, clear, CLOSE_WAIT, CLOSING, ESTABLISHED, F_ACK_ALONE, F_ACK_NOW, F_CWND_LIMITED, F_FIN_SENT, F_FIN_WANTED,
-  F_INTERACTIVE, F_SEND_KEEPALIVE, F_SEND_PROBE, F_SEND_SYN, F_SEND_TLP, F_TLP_RETRANS, FIN_WAIT_1, FIN_WAIT_2, has, LAST_ACK, OPEN,
-  set, SYN_RECEIVED, SYN_SENT, type Tcb,
+  after, before, clear, ESTABLISHED, F_ACK_ALONE, F_ACK_NOW, F_CWND_LIMITED, F_FIN_SENT, F_FIN_WANTED,
+  F_INTERACTIVE, F_SEND_KEEPALIVE, F_SEND_PROBE, F_SEND_SYN, F_SEND_TLP, F_TLP_RETRANS, has, LAST_ACK, OPEN,
+  set, SYN_RECEIVED, SYN_SENT, Tcb,
 } from './tcb';
 import { armProbes, rearm, startRto } from './timing';
 import { delayedAckDue } from './ackpolicy';
 import { selectWindow } from './window';
-import { INITIAL_WINDOW_SEGMENTS } from '../constants';
 
 /** Decides what a connection may send now, and has it written into the poll's slots. */
 
@@ -110,8 +110,7 @@ function emitRecord(t: Tcb, rec: Rec): void {
     emitBare(t, rec.seq, t.rcvNxt, flags);
     return;
   }
-  let page = rec.page;
-  emitData(t, rec.seq, flags | PSH, page, rec.offset, length, selectWindow(t));
+  emitData(t, rec.seq, flags | PSH, rec.page, rec.offset, length, selectWindow(t, t.rcvNxt));
 }
 
 /** New data within congestion window, peer's window, pacing and quantum; then the FIN. */
@@ -153,7 +152,7 @@ function sendNew(t: Tcb, unsent: u32, quantum: i32): bool {
     const page = t.sndCursor;
     const offset = <u32>t.sndCursorOffset;
     if (!recordSent(t, t.sndNxt, end, page, offset, fin, now)) break;
-    if (!sent) window = selectWindow(t);
+    if (!sent) window = selectWindow(t, t.rcvNxt);
     emitData(t, t.sndNxt, (last ? PSH : 0) | (fin ? FIN : 0), page, offset, length, window);
     advanceCursor(t, length);
     t.sndNxt = end;
@@ -165,8 +164,8 @@ function sendNew(t: Tcb, unsent: u32, quantum: i32): bool {
     if (<u32>t.phase !== OPEN) t.prrOut += length;
     sent = true;
   }
-  if (unsent === 0 && has(t, F_FIN_WANTED) && !has(t, F_FIN_SENT)) {
-    // A FIN needs window like a byte (RFC 9293 3.4), but must not be held back by a closed one for ever: it goes as its own probe.
+  // A FIN takes a place in the window like a byte (RFC 9293 3.4).
+  if (unsent === 0 && has(t, F_FIN_WANTED) && !has(t, F_FIN_SENT) && before(t.sndNxt, edge)) {
     if (full()) {
       more = true;
     } else if (recordSent(t, t.sndNxt, t.sndNxt + 1, t.sndCursor, t.sndCursorOffset, true, now)) {
@@ -183,7 +182,7 @@ function sendNew(t: Tcb, unsent: u32, quantum: i32): bool {
     set(t, F_INTERACTIVE);
     startRto(t);
     armProbes(t);
-  } else if (t.sndNxt === t.sndUna && unsent > 0 && !more && t.paceAt === Infinity && t.persistAt === Infinity) {
+  } else if (t.sndNxt === t.sndUna && !more && (unsent > 0 || !has(t, F_FIN_SENT)) && t.paceAt === Infinity && t.persistAt === Infinity) {
     // The peer's window holds back everything: probe it (RFC 9293 3.8.6.1).
     t.persistAt = now + backedOff(t);
     if (t.unansweredSince === 0) t.unansweredSince = now;
@@ -200,7 +199,7 @@ function finSent(t: Tcb): void {
 function advanceCursor(t: Tcb, bytes: u32): void {
   let offset = <u32>t.sndCursorOffset + bytes;
   while (offset > PAGE_SIZE) {
-    t.sndCursor = nextPageOf(t.sndCursor);
+    t.sndCursor = nextPage(t.sndCursor);
     offset -= PAGE_SIZE;
   }
   t.sndCursorOffset = <u16>offset;
@@ -234,7 +233,7 @@ function sendTailProbe(t: Tcb): void {
     const length = min(min(unsent, mss), open);
     settleCursor(t);
     if (!recordSent(t, t.sndNxt, t.sndNxt + length, t.sndCursor, t.sndCursorOffset, false, now)) return;
-    emitData(t, t.sndNxt, PSH, t.sndCursor, t.sndCursorOffset, length, selectWindow(t));
+    emitData(t, t.sndNxt, PSH, t.sndCursor, t.sndCursorOffset, length, selectWindow(t, t.rcvNxt));
     advanceCursor(t, length);
     t.sndNxt += length;
     clear(t, F_TLP_RETRANS);
@@ -260,27 +259,29 @@ function sendTailProbe(t: Tcb): void {
   t.rtoAt = now + backedOff(t);
 }
 
-/** One byte beyond the closed window (or the oldest unacknowledged one), which the peer must answer. */
+/** What fits of the window, at least a byte (or FIN) beyond it, or the oldest unacknowledged one again: the peer must answer. */
 function sendWindowProbe(t: Tcb): void {
   if (full()) return;
   clear(t, F_SEND_PROBE | F_ACK_NOW);
   count(TCP_WINDOW_PROBES);
-  if (t.recHead === 0) {
-    if (t.sndQueued === 0) return;
-    settleCursor(t);
-    if (!recordSent(t, t.sndNxt, t.sndNxt + 1, t.sndCursor, t.sndCursorOffset, false, now)) return;
-    emitData(t, t.sndNxt, PSH, t.sndCursor, t.sndCursorOffset, 1, selectWindow(t));
-    advanceCursor(t, 1);
-    t.sndNxt++;
+  const window = selectWindow(t, t.rcvNxt);
+  if (t.recHead !== 0) {
+    const rec = changetype<Rec>(t.recHead);
+    if (rec.flags & R_FIN && rec.end - rec.seq === 1) emitBare(t, rec.seq, t.rcvNxt, FIN);
+    else emitData(t, rec.seq, PSH, rec.page, rec.offset, 1, window);
     return;
   }
-  const rec = changetype<Rec>(t.recHead);
-  if (rec.flags & R_FIN && rec.end - rec.seq === 1) emitBare(t, rec.seq, t.rcvNxt, FIN);
-  else emitData(t, rec.seq, PSH, rec.page, rec.offset, 1, selectWindow(t));
-}
-
-/** Whether anything could be due for `transmit`, so that poll visits the connection. */
-export function mayTransmit(t: Tcb): bool {
-  const state = <u32>t.state;
-  return state === ESTABLISHED || state === CLOSE_WAIT || state === FIN_WAIT_1 || state === FIN_WAIT_2 || state === CLOSING || state === LAST_ACK;
+  if (t.sndQueued > 0) {
+    settleCursor(t);
+    const length = min(max<u32>(t.sndWnd, 1), min<u32>(t.sndQueued, t.mss));
+    if (!recordSent(t, t.sndNxt, t.sndNxt + length, t.sndCursor, t.sndCursorOffset, false, now)) return;
+    emitData(t, t.sndNxt, PSH, t.sndCursor, t.sndCursorOffset, length, window);
+    advanceCursor(t, length);
+    t.sndNxt += length;
+  } else if (has(t, F_FIN_WANTED) && !has(t, F_FIN_SENT)) {
+    if (!recordSent(t, t.sndNxt, t.sndNxt + 1, t.sndCursor, t.sndCursorOffset, true, now)) return;
+    emitBare(t, t.sndNxt, t.rcvNxt, FIN);
+    t.sndNxt++;
+    finSent(t);
+  }
 }

@@ -1,6 +1,6 @@
 import { now } from '../clock';
 import { PACING_BURST_SEGMENTS, PACING_LEAST_RTT, PACING_SLACK } from '../constants';
-import type { Tcb } from './tcb';
+import { Tcb } from './tcb';
 
 /**
  * Pacing: a bucket that fills at a little more than cwnd per round trip. Its depth is several ms of the rate, since the caller's timers

@@ -1,7 +1,7 @@
 import { now } from '../clock';
 import { passesDuplicateThreshold } from './cubic';
 import { markLost, R_EVER_RETRANS, Rec } from './scoreboard';
-import { after, before, F_REORDERING, F_TS, has, OPEN, set, type Tcb } from './tcb';
+import { after, before, F_REORDERING, F_TS, has, OPEN, set, Tcb } from './tcb';
 import { stampAt } from './stamps';
 
 /** RACK (RFC 8985): a segment is lost when one sent enough later has arrived. */

@@ -1,8 +1,8 @@
 import { MAX_RANGES } from '../constants';
 import { freeChain } from '../pages';
-import { carveSlab, give, type Slab, take } from '../slab';
+import { carveSlab, give, Slab, take } from '../slab';
 import { append, chainHead, chainTail, concatenate, skip, useChain } from './receivequeue';
-import { after, before, type Tcb } from './tcb';
+import { after, before, Tcb } from './tcb';
 
 /**
  * Bytes beyond a hole, as ranges in sequence order, apart from each other by at least one missing byte. What arrived first stays

@@ -3,7 +3,7 @@ import {
   allocatePage, freeChain, freePage, linkPage, nextPage, pageAddress, pageEnd, pageStart, setPageEnd, setPageStart,
 } from '../pages';
 import { nativeBase } from '../settings';
-import type { Tcb } from './tcb';
+import { Tcb } from './tcb';
 
 /**
  * Chains of pages with bounds. Of the readable bytes (rcvHead..rcvTail), and, by the same routines, of out-of-order ranges

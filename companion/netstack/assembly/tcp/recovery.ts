@@ -3,7 +3,7 @@ import { count, TCP_RECOVERIES, TCP_UNDOS } from '../counters';
 import { onCongestion } from './cubic';
 import { rackRecovered } from './rack';
 import { inFlight, unmarkLost } from './scoreboard';
-import { before, clear, F_UNDO, LOSS, OPEN, RECOVERY, set, type Tcb } from './tcb';
+import { before, clear, F_UNDO, LOSS, OPEN, RECOVERY, set, Tcb } from './tcb';
 import { stampNow } from './stamps';
 
 /** Fast recovery with Proportional Rate Reduction (RFC 6937), and taking it back when it was for nothing. */

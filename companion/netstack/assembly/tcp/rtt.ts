@@ -1,7 +1,7 @@
 import { RTO_MIN } from '../constants';
 import { now } from '../clock';
 import { rtoMax } from '../settings';
-import type { Tcb } from './tcb';
+import { Tcb } from './tcb';
 
 /** How long the least RTT seen holds, µs: paths change. */
 const MIN_RTT_AGE: f64 = 300_000_000;

@@ -2,7 +2,7 @@ import { count, TCP_DSACK_IN } from '../counters';
 import { now } from '../clock';
 import { rackDsack, rackReordering, rackUpdate } from './rack';
 import { markSacked, mergeSacked, R_EVER_RETRANS, R_LOST, R_SACKED, Rec, split } from './scoreboard';
-import { after, before, F_SACK, has, type Tcb } from './tcb';
+import { after, before, F_SACK, has, Tcb } from './tcb';
 
 /** Takes in the SACK blocks of an ACK (RFC 2018 5, RFC 2883). */
 

@@ -1,5 +1,5 @@
-import { carveSlab, give, type Slab, take } from '../slab';
-import { after, before, type Tcb } from './tcb';
+import { carveSlab, give, Slab, take } from '../slab';
+import { after, before, Tcb } from './tcb';
 import { walk, walkOffset, walkPage } from './sendqueue';
 
 /**

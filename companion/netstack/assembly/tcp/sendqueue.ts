@@ -1,7 +1,7 @@
 import { PAGE_SIZE, SEND_BUFFER_MAX } from '../constants';
 import { allocatePage, freeChain, freePage, linkPage, nextPage, pageAddress, pressure } from '../pages';
 import { nativeBase } from '../settings';
-import { clear, F_FIN_WANTED, F_WANT_SPACE, has, none, set, type Tcb, CLOSE_WAIT, ESTABLISHED, SYN_SENT, SYN_RECEIVED } from './tcb';
+import { clear, F_FIN_WANTED, F_WANT_SPACE, has, none, set, Tcb, CLOSE_WAIT, ESTABLISHED, SYN_SENT, SYN_RECEIVED } from './tcb';
 
 /**
  * Bytes from the application: a chain of full pages from sndUna (sndHead) to the end (sndTail), with a cursor at sndNxt. Pages beyond the

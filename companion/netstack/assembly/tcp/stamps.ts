@@ -1,5 +1,5 @@
 import { now } from '../clock';
-import type { Tcb } from './tcb';
+import { Tcb } from './tcb';
 
 /** Timestamps, RFC 7323: a clock of 1 ms with an offset per flow (keyed hash), so that it tells nobody our uptime. */
 

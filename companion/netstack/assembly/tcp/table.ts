@@ -1,5 +1,5 @@
 import { carve } from '../memory';
-import { carveSlab, give, type Slab, take } from '../slab';
+import { carveSlab, give, Slab, take } from '../slab';
 import { key0 } from '../siphash';
 import { CLOSED, clear, F_HASHED, has, set, Tcb } from './tcb';
 

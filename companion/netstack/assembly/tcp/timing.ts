@@ -4,7 +4,7 @@ import { keepaliveIdle } from '../settings';
 import { wakeBy } from '../timers';
 import { backedOff } from './rtt';
 import { inFlight } from './scoreboard';
-import { OPEN, type Tcb } from './tcb';
+import { OPEN, Tcb } from './tcb';
 
 /** When a connection next wants to be woken. Each timer is a field of its own; the heap knows the earliest, or earlier. */
 

@@ -2,7 +2,7 @@ import { now } from '../clock';
 import { PAGE_SIZE, RECEIVE_BUFFER_MAX } from '../constants';
 import { pressure } from '../pages';
 import { ready } from './lists';
-import { before, F_ACK_NOW, set, type Tcb } from './tcb';
+import { before, F_ACK_NOW, set, Tcb } from './tcb';
 
 /** The receive window: what is advertised, when an update goes out, and how the buffer grows. */
 
@@ -26,8 +26,9 @@ export function receiveWindow(t: Tcb): u32 {
 /**
  * The window field of the next segment, in units of our scale, not for SYNs. Moves the advertised edge on if that opens it by a segment
  * or half the buffer (RFC 9293 3.8.6.2.2); the edge never moves back, although the unit of the scale wants it to (RFC 7323 2.4).
+ * @param ack the acknowledgment number that it goes with: rcvNxt, or an earlier one
  */
-export function selectWindow(t: Tcb): u32 {
+export function selectWindow(t: Tcb, ack: u32): u32 {
   const shift = <u32>t.rcvShift;
   const space = receiveSpace(t);
   const current = receiveWindow(t);
@@ -39,8 +40,9 @@ export function selectWindow(t: Tcb): u32 {
     units = (current + (1 << shift) - 1) >>> shift;
     if (units << shift > space + CREEP) units = current >>> shift;
   }
+  if (ack !== t.rcvNxt) units = (t.rcvNxt + (units << shift) - ack + (1 << shift) - 1) >>> shift;
   units = min<u32>(units, 0xffff);
-  const edge = t.rcvNxt + (units << shift);
+  const edge = ack + (units << shift);
   if (before(t.rcvAdvertised, edge)) t.rcvAdvertised = edge;
   return units;
 }
