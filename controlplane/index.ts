@@ -2,10 +2,11 @@
 import { EventEmitter } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import { checkConsistency } from './consistency.ts';
+import { csdsDefinition, csdsService } from './csds.ts';
 import { Interner } from './intern.ts';
 import { NodeRecord, type NodeStatus } from './nodes.ts';
 import type { Resource } from './resources/resource.ts';
-import { type Endpoint, type ServerOptions, XdsServer } from './xds/server.ts';
+import { type Endpoint, type ServerOptions, subjectsOf, XdsServer } from './xds/server.ts';
 import type { NodeIdentity } from './xds/services.ts';
 import { takeSnapshot } from './xds/snapshot.ts';
 import type { Admission, DiscoveryStream } from './xds/stream.ts';
@@ -13,6 +14,7 @@ import type { Verdict } from './xds/type-session.ts';
 
 export type { NodeStatus, TypeStatus } from './nodes.ts';
 export type { Resource } from './resources/resource.ts';
+export { formatStatus } from './status-text.ts';
 export type { Endpoint } from './xds/server.ts';
 export { SocketError } from './xds/socket.ts';
 
@@ -31,6 +33,8 @@ export interface ControlPlaneOptions extends ServerOptions {
   log: Log;
   /** Clusters of every node's own bootstrap, which resources may refer to. */
   bootstrapClusters?: readonly string[];
+  /** Names in the certificates of those who may ask over TLS for the status of all nodes. On a unix socket its owner may. */
+  operators?: readonly string[];
 }
 
 /** Resources that cannot work together were not published; the node keeps what it has. */
@@ -67,6 +71,8 @@ interface Events {
 }
 
 export class ControlPlane extends EventEmitter<Events> {
+  /** The TCP ports that it listens on, in the order of `endpoints`. */
+  readonly ports: number[] = [];
   readonly #server: XdsServer;
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #interner = new Interner();
@@ -90,6 +96,13 @@ export class ControlPlane extends EventEmitter<Events> {
       answered: (stream, verdict) => this.#answered(stream, verdict),
       closed: stream => this.#closed(stream),
     });
+    const operators = options.operators ?? [];
+    const mayLook = (call: Pick<grpc.ServerUnaryCall<unknown, unknown>, 'getAuthContext'>): boolean =>
+      subjectsOf(call)?.some(subject => operators.includes(subject)) ?? true;
+    this.#server.addService(
+      csdsDefinition,
+      csdsService(() => this.#nodes.values(), mayLook),
+    );
   }
 
   /** @throws SocketError, or the system's error, when it cannot listen. */
@@ -99,7 +112,10 @@ export class ControlPlane extends EventEmitter<Events> {
       ...(options.socketPath ? [{ socketPath: options.socketPath }] : []),
       ...(options.endpoints ?? []),
     ];
-    for (const endpoint of endpoints) await plane.#server.listen(endpoint);
+    for (const endpoint of endpoints) {
+      const port = await plane.#server.listen(endpoint);
+      if (port !== 0) plane.ports.push(port);
+    }
     return plane;
   }
 

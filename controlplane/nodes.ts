@@ -1,5 +1,6 @@
 /** What the control plane knows of each node: what it should have, its streams, and what it made of them. */
 import { compareTypes } from './xds/order.ts';
+import type { NodeIdentity } from './xds/services.ts';
 import { type Snapshot, typeOf } from './xds/snapshot.ts';
 import type { DiscoveryStream } from './xds/stream.ts';
 import type { Response, TypeSession, Verdict } from './xds/type-session.ts';
@@ -76,18 +77,29 @@ export class NodeRecord {
     }
   }
 
-  status(): NodeStatus {
-    const newest = [...this.streams].at(-1);
+  /** Who it says it is, on its newest stream. */
+  get identity(): NodeIdentity | undefined {
+    return [...this.streams].at(-1)?.node;
+  }
+
+  /** By type, the newest stream that serves it. */
+  sessions(): Map<string, TypeSession> {
     const sessions = new Map<string, TypeSession>();
     for (const stream of this.streams) {
       for (const [typeUrl, session] of stream.session?.types ?? []) sessions.set(typeUrl, session);
     }
+    return sessions;
+  }
+
+  status(): NodeStatus {
+    const { identity } = this;
+    const sessions = this.sessions();
     const sorted = [...sessions].sort(([a], [b]) => compareTypes(a, b));
     return {
       nodeId: this.id,
       connected: this.streams.size > 0,
-      ...(newest?.node && { cluster: newest.node.cluster, agent: newest.node.agent }),
-      ...(newest && this.connectedAt !== undefined && { connectedAt: this.connectedAt }),
+      ...(identity && { cluster: identity.cluster, agent: identity.agent }),
+      ...(identity && this.connectedAt !== undefined && { connectedAt: this.connectedAt }),
       ...(this.publishedAt !== undefined && { publishedAt: this.publishedAt }),
       types: sorted.map(([typeUrl, session]) => this.#typeStatus(typeUrl, session)),
       rejectedResources: sorted.flatMap(([typeUrl, session]) =>

@@ -48,6 +48,10 @@ export function bootstrap(options: BootstrapOptions): object {
       lds_config: ads,
     },
     static_resources: { clusters: [xdsCluster(xdsSocket)] },
+    // The filter's counters in Prometheus: nexodus_allowed{nexodus_key="egress/tcp/5432"}, not a metric for each key.
+    stats_config: {
+      stats_tags: [{ tag_name: 'nexodus.key', regex: '^wasmcustom\\.nexodus\\.((.+)\\.)(?:allowed|denied)$' }],
+    },
     overload_manager: {
       resource_monitors: [
         {

@@ -54,6 +54,32 @@ test('an admitted connection carries its key; a denied one is closed, counted an
   ]);
 });
 
+test('denials are written ten a second for each key, and all are counted', () => {
+  const host = new FilterHost(module);
+  const keys = ['a', 'b'].map(key => configured(host, configuration({ deny: ['::/0'] }, key)));
+  const deny = (key: number) => host.connect(key, { 'source.address': '[::1]:5' });
+  for (let i = 0; i < 25; i++) deny(keys[0]!);
+  deny(keys[1]!);
+  expect(host.logs.map(({ message }) => message)).toEqual([
+    ...new Array(10).fill('denied a from [::1]:5'),
+    'denied b from [::1]:5',
+  ]);
+  host.now += 999_999_999n;
+  deny(keys[0]!);
+  host.now += 1n;
+  deny(keys[0]!);
+  deny(keys[0]!);
+  expect(host.logs.slice(11).map(({ message }) => message)).toEqual([
+    'denied a from [::1]:5, and 16 before',
+    'denied a from [::1]:5',
+  ]);
+  expect(host.metrics.get('nexodus.a.denied')).toBe(28);
+  // The clock is set back: not to be silent until the old time comes again.
+  host.now -= 86_400_000_000_000n;
+  deny(keys[0]!);
+  expect(host.logs).toHaveLength(14);
+});
+
 test.each([
   '/run/client.sock',
   '@',

@@ -31,40 +31,40 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
   ] as const)('%s %s', (direction, family) => {
     test('echo', async () => {
       const way = world.way(direction, family, 'echo');
-      const result = await way.client.exchange({ ...way, text: 'hello', shutdown: true });
+      const result = await way.client.exchange({ ...way.to, text: 'hello', shutdown: true });
       expect(result).toMatchObject({ end: 'eof', text: 'hello' });
     });
 
     test('a server that speaks first', async () => {
       const way = world.way(direction, family, 'greet');
-      const result = await way.client.exchange({ ...way, until: 11 });
+      const result = await way.client.exchange({ ...way.to, until: 11 });
       expect(result.text).toBe('220 ready\r\n');
       expect(result.firstByteMs).toBeLessThan(2000);
     });
 
     test('half-close by the client: 100 kB, shut down, the whole answer still comes', async () => {
       const way = world.way(direction, family, 'afterEof');
-      const result = await way.client.exchange({ ...way, bytes: 100_000, seed: 3, shutdown: true });
+      const result = await way.client.exchange({ ...way.to, bytes: 100_000, seed: 3, shutdown: true });
       expect(result).toMatchObject({ end: 'eof', bytes: 100_000, sha256: sha256(3, 100_000) });
     });
 
     test('the server closes first: the client sees EOF at once', async () => {
       const way = world.way(direction, family, 'name');
-      const result = await way.client.exchange(way);
+      const result = await way.client.exchange(way.to);
       expect(result).toMatchObject({ end: 'eof', text: 'bye' });
       expect(result.ms).toBeLessThan(1000);
     });
 
     test('a reset by the server reaches the client', async () => {
       const way = world.way(direction, family, 'reset');
-      const result = await way.client.exchange({ ...way, text: 'x' });
+      const result = await way.client.exchange({ ...way.to, text: 'x' });
       expect(result.end).toBe('reset');
     });
 
     test('a reset by the client reaches the server', async () => {
       const way = world.way(direction, family, 'silent');
       const before = (await way.server.ends(way.serverAddress, way.serverPort)).ended.length;
-      const held = await way.client.hold(way.address, way.port);
+      const held = await way.client.hold(way.to.address, way.to.port);
       await expect.poll(async () => (await way.server.ends(way.serverAddress, way.serverPort)).open).toBeGreaterThan(0);
       await way.client.release(held, 'reset');
       await expect
@@ -75,7 +75,7 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
 
     test('a destination that refuses: closed within 1 s', async () => {
       const way = world.way(direction, family, REFUSED_PORT);
-      const result = await way.client.exchange({ ...way, text: 'x', timeoutMs: 5000 });
+      const result = await way.client.exchange({ ...way.to, text: 'x', timeoutMs: 5000 });
       expect(['reset', 'refused', 'eof']).toContain(result.end);
       expect(result.bytes).toBe(0);
       expect(result.ms).toBeLessThan(1000);
@@ -83,15 +83,15 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
 
     test('200 connections at once', async () => {
       const way = world.way(direction, family, 'echo');
-      expect(await way.client.manyEchoes({ ...way, count: 200, bytes: 20_000 })).toBe(200);
+      expect(await way.client.manyEchoes({ ...way.to, count: 200, bytes: 20_000 })).toBe(200);
     });
 
     test('UDP: 0, 1, 1200, 1393, 9000 and 65,507 bytes; two clients do not mix', async () => {
       const way = world.way(direction, family, UDP_PORT);
       const sizes = [0, 1, 1200, 1393, 9000, 65_507];
       const [one, two] = await Promise.all([
-        way.client.exchangeUdp({ ...way, sizes, seed: 1 }),
-        way.client.exchangeUdp({ ...way, sizes, seed: 2 }),
+        way.client.exchangeUdp({ ...way.to, sizes, seed: 1 }),
+        way.client.exchangeUdp({ ...way.to, sizes, seed: 2 }),
       ]);
       expect(one).toEqual(sizes);
       expect(two).toEqual(sizes);
@@ -101,7 +101,7 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
   test.each(['egress', 'ingress'] as const)('%s: 100 MB towards the server', { timeout: 120_000 }, async direction => {
     const way = world.way(direction, 'v4', 'digest');
     const result = await way.client.exchange({
-      ...way,
+      ...way.to,
       bytes: 100 * MILLION,
       seed: 9,
       shutdown: true,
@@ -112,7 +112,7 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
 
   test.each(['egress', 'ingress'] as const)('%s: 100 MB towards the client', { timeout: 120_000 }, async direction => {
     const way = world.way(direction, 'v4', 'source');
-    const result = await way.client.exchange({ ...way, timeoutMs: 100_000 });
+    const result = await way.client.exchange({ ...way.to, timeoutMs: 100_000 });
     expect(result).toMatchObject({
       end: 'eof',
       bytes: SERVICES.source.service.bytes,

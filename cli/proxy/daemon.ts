@@ -5,6 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { type Direction, formatRule, type ProxyKey, proxyKeys } from '../../rules/index.ts';
 import { ControlServer } from '../control/index.ts';
@@ -20,6 +21,9 @@ import { type ControlledDaemon, controlMethods, isHealthy } from './methods.ts';
 import type { DataPath, DataPathStatus, Front } from './parts.ts';
 import { probeKeys, RuleService } from './rule-service.ts';
 import { RuntimeDirectory, type RuntimePaths } from './runtime-directory.ts';
+
+/** One part may take this long to end (ms): Envoy is given 5 s before it is killed. */
+const CLOSE_WITHIN = 6000;
 
 /** A change asked for while starting waits this long (ms); the real nexd lets it wait for ever. */
 const CHANGE_WAIT = 20_000;
@@ -65,15 +69,18 @@ export class ProxyDaemon implements ControlledDaemon {
     this.logger = logger;
     this.makers = makers;
     this.print = print;
-    this.closers = new Closers(logger.log);
+    this.closers = new Closers(logger.log, CLOSE_WITHIN);
     this.publicKey = Buffer.from(x25519.getPublicKey(settings.wireguard.privateKey)).toString('base64');
     // Awaited by whoever runs us, if at all.
     this.failed.promise.catch(() => {});
     this.started.promise.catch(() => {});
   }
 
-  /** Run until the signal. Throws Failure: could not start, or could not go on. All is taken down in either case. */
-  async run(signal: AbortSignal): Promise<void> {
+  /**
+   * Run until the signal. Throws Failure: could not start, or could not go on. All is taken down in either case;
+   * `stopping` is called when that begins.
+   */
+  async run(signal: AbortSignal, stopping: () => void): Promise<void> {
     const aborted = new Promise<void>(resolve => {
       if (signal.aborted) resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
@@ -83,8 +90,14 @@ export class ProxyDaemon implements ControlledDaemon {
       await Promise.race([aborted, this.failed.promise]);
     } finally {
       this.isRunning = false;
+      stopping();
       await this.closers.close();
     }
+  }
+
+  /** Waiting for the parts to end is over. */
+  abandon(): void {
+    this.closers.abandon();
   }
 
   private async start(signal: AbortSignal): Promise<void> {
@@ -93,7 +106,11 @@ export class ProxyDaemon implements ControlledDaemon {
 
     // First of all: two daemons must not share a state file.
     const control = await ControlServer.listen(settings.unixSocket, controlMethods(this));
-    closers.add('control socket', () => control.close());
+    closers.add(
+      'control socket',
+      () => control.close(),
+      () => rmSync(settings.unixSocket, { force: true }),
+    );
     const state = StateStore.open(settings.stateDirectory, logger.log);
     this.state = state;
     closers.add('state', () => state.close());
@@ -114,7 +131,8 @@ export class ProxyDaemon implements ControlledDaemon {
     }
 
     const runtime = RuntimeDirectory.prepare(settings.runtimeDirectory, instanceName(settings.unixSocket));
-    closers.add('runtime directory', () => runtime.remove());
+    const remove = () => runtime.remove();
+    closers.add('runtime directory', remove, remove);
     this.bootstrap = runtime.paths.bootstrap;
     const context: StartContext = {
       settings,

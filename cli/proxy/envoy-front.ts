@@ -43,6 +43,7 @@ export class EnvoyFront implements Front {
   private readonly ingressUdpPorts = new Map<string, number>();
   private served: ReadonlySet<string> = new Set();
   private begun = false;
+  private closing = false;
 
   private constructor(context: StartContext, which: WhichEnvoy, plane: ControlPlane) {
     this.context = context;
@@ -120,7 +121,8 @@ export class EnvoyFront implements Front {
       binary: this.which.path,
       configPath: paths.bootstrap,
       adminSocket: paths.adminSocket,
-      log: this.log,
+      // Its words about its own end are no news to who ends it.
+      log: (level, message, fields) => this.log(this.closing ? 'debug' : level, message, fields),
       logLevel: logger.level() === 'debug' ? 'info' : 'warn',
     });
     this.supervisor = supervisor;
@@ -198,6 +200,7 @@ export class EnvoyFront implements Front {
   }
 
   async close(): Promise<void> {
+    this.closing = true;
     this.plane.removeAllListeners('nack');
     await this.supervisor?.stop();
     await this.plane.close();

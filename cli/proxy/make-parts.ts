@@ -17,7 +17,8 @@ const DEFAULT_MTU = 1420;
 function companionLog(logger: Logger): CompanionLog {
   const connections = new ConnectionLog(logger.log);
   const at = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: object, message: string) => {
-    if (level === 'info' && message.endsWith(' connection')) connections.add(message, { ...fields });
+    // What went well comes as `debug`; here it is what a person looks for first.
+    if (message.endsWith(' connection') && level !== 'warn') connections.add(message, { ...fields });
     else logger.log(level, message, { ...fields });
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };

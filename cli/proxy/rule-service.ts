@@ -3,6 +3,7 @@
  * by none.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Direction, formatRuleFlag, type Policy, type ProxyKey, proxyKeys } from '../../rules/index.ts';
 import { Failure, reasonOf } from '../failure.ts';
 import type { LogFunction } from '../log.ts';
@@ -33,6 +34,23 @@ export async function probeKeys(
     if (problem !== undefined) return { key, problem };
   }
   return undefined;
+}
+
+/** The data path answers within milliseconds unless it hangs (ms). */
+const DATA_PATH_WITHIN = 10_000;
+
+/** Throws Failure when the data path does not answer. */
+async function answered(reports: Promise<KeyReport[]>): Promise<KeyReport[]> {
+  const patience = new AbortController();
+  const late = sleep(DATA_PATH_WITHIN, undefined, { signal: patience.signal }).then(
+    () => Promise.reject(new Failure(`the data path does not answer within ${DATA_PATH_WITHIN / 1000} s`)),
+    () => [],
+  );
+  try {
+    return await Promise.race([reports, late]);
+  } finally {
+    patience.abort();
+  }
 }
 
 const sameDestinations = (a: ProxyKey, b: ProxyKey): boolean =>
@@ -125,7 +143,7 @@ export class RuleService {
     const changed = new Set(
       keys.filter(key => !before.some(old => old.name === key.name && sameDestinations(old, key))).map(key => key.name),
     );
-    const reports = await dataPath.setProxyKeys(keys);
+    const reports = await answered(dataPath.setProxyKeys(keys));
     const failed = reports.find(report => !report.ok);
     if (failed !== undefined) throw new Failure(`${failed.name}: ${failed.error ?? 'refused by the data path'}`);
     await front.serve(keys, reports, changed);
@@ -137,7 +155,7 @@ export class RuleService {
     const { dataPath, front, log } = this.options;
     this.served = before;
     try {
-      const reports: KeyReport[] = await dataPath.setProxyKeys(before);
+      const reports = await answered(dataPath.setProxyKeys(before));
       await front.serve(before, reports, new Set());
     } catch (error) {
       log('error', `the rules before a failed change cannot be restored: ${reasonOf(error)}`);

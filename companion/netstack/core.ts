@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { NetstackOptions } from './netstack.ts';
 
-/** The exports of `assembly/index.ts`. Pointers are byte offsets. */
+/** The exports of `assembly/index.ts`. Pointers are byte offsets; a bool comes out as 0 or 1. */
 export interface Core {
   init(
     memoryBytes: number,
@@ -18,7 +18,7 @@ export interface Core {
   counterTable(): number;
   setBase(base: number): void;
   reserve(bytes: number): number;
-  addAddress(address: number): boolean;
+  addAddress(address: number): number;
   removeAddress(address: number): void;
   setMtu(mtu: number): void;
   setNow(us: number): void;
@@ -40,7 +40,7 @@ export interface Core {
   recvPeek(conn: number, iov: number, maxIov: number): number;
   recvConsume(conn: number, bytes: number): void;
   recvAvailable(conn: number): number;
-  recvEnded(conn: number): boolean;
+  recvEnded(conn: number): number;
   shutdown(conn: number): void;
   close(conn: number): void;
   abort(conn: number): void;
@@ -49,7 +49,7 @@ export interface Core {
   errorOf(conn: number): number;
   udpBind(port: number): number;
   udpUnbind(port: number): void;
-  udpSend(sourcePort: number, destination: number, destinationPort: number, payload: number, length: number): boolean;
+  udpSend(sourcePort: number, destination: number, destinationPort: number, payload: number, length: number): number;
   inspect(conn: number, to: number): number;
   sum(p: number, length: number): bigint;
   copySum(dst: number, src: number, length: number): bigint;

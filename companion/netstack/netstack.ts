@@ -87,7 +87,7 @@ export class Netstack {
 
   /** @returns false when all 64 places are taken. Adding an address twice is no error. */
   addAddress(address16: Uint8Array): boolean {
-    return this.#core.addAddress(this.#put(address16));
+    return this.#core.addAddress(this.#put(address16)) !== 0;
   }
 
   /** Connections from that address are dropped without a word. */
@@ -209,7 +209,7 @@ export class Netstack {
 
   /** @returns whether the peer's FIN has arrived in order (bytes before it may still be unread). */
   recvEnded(conn: number): boolean {
-    return this.#core.recvEnded(conn);
+    return this.#core.recvEnded(conn) !== 0;
   }
 
   /** FIN after what is queued; receiving goes on. */
@@ -262,7 +262,7 @@ export class Netstack {
     payload: Pointer,
     length: number,
   ): boolean {
-    return this.#core.udpSend(sourcePort, destination16, destinationPort, payload, length);
+    return this.#core.udpSend(sourcePort, destination16, destinationPort, payload, length) !== 0;
   }
 
   /** Counters since creation, and gauges (`connections`, `pagesUsed`, ...). */

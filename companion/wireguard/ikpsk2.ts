@@ -124,8 +124,10 @@ export type ReadInitiation =
   | {
       readonly ok: true;
       readonly remoteStatic: Uint8Array;
-      /** Second half: needs the DH of both static keys, so that a stranger costs one DH only. */
-      readonly finish: (staticStatic: Uint8Array) => { state: SymmetricState; payload: Uint8Array } | undefined;
+      /** Second half: needs the DH of both static keys, so that a stranger costs one DH only; without one it just wipes. */
+      readonly finish: (
+        staticStatic: Uint8Array | undefined,
+      ) => { state: SymmetricState; payload: Uint8Array } | undefined;
     }
   | { readonly ok: false; readonly error: 'low-order' | 'handshake-tag' };
 
@@ -153,8 +155,8 @@ export function readInitiation(
     ok: true,
     remoteStatic,
     finish(staticStatic) {
-      state.mixKey(staticStatic);
-      const payload = state.decryptAndHash(encryptedPayload);
+      if (staticStatic !== undefined) state.mixKey(staticStatic);
+      const payload = staticStatic && state.decryptAndHash(encryptedPayload);
       if (payload === undefined) {
         state.wipe();
         return undefined;

@@ -10,13 +10,8 @@ export { DROP_REASONS, DropCounters, type DropReason, dropCode, dropReason } fro
 export { type HandshakePeer, Handshaker, type HandshakerOptions } from './handshaker.ts';
 export { createMemory, type MemoryView } from './memory.ts';
 export { pcapHeader, pcapRecord } from './pcap.ts';
-export {
-  type PeerStats,
-  Tunnel,
-  type TunnelOptions,
-  type TunnelPeer,
-  type TunnelPeerChange,
-} from './tunnel.ts';
+export { Tunnel } from './tunnel.ts';
+export type { PeerStats, TunnelOptions, TunnelPeer, TunnelPeerChange } from './tunnel-types.ts';
 export {
   ERRNO,
   errnoReply,

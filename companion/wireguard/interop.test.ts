@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { opensslX25519 } from './x25519.ts';
 
 const run = promisify(execFile);
@@ -175,23 +175,21 @@ async function until(condition: () => boolean, what: string, ms = 5000): Promise
   }
 }
 
-describe.skipIf(reason !== undefined)('with wireguard-go', { concurrent: true }, () => {
-  const labs: Lab[] = [];
-  const lab = (id: string): Lab => {
-    const made = new Lab(id);
-    labs.push(made);
-    return made;
+describe.skipIf(reason !== undefined)('with wireguard-go', { concurrent: true, timeout: 60_000 }, () => {
+  const within = (id: string, scenario: (lab: Lab) => Promise<void>) => async () => {
+    const lab = new Lab(id);
+    try {
+      await scenario(lab);
+    } finally {
+      await lab.stop();
+    }
   };
-  afterEach(async () => {
-    if (labs.length > 0) await Promise.all(labs.splice(0).map(l => l.stop()));
-  });
-
-  test('everything', { timeout: 60_000 }, async () => {
-    await Promise.all([weInitiate(lab('a')), theyInitiate(lab('b')), rekey(lab('c')), cookies(lab('d'))]);
-  });
+  test('H-1 we initiate, with a preshared key; full-size packets; D-17 byte counters agree', within('a', weInitiate));
+  test('H-1 they initiate and we learn their endpoint; H-4 a wrong preshared key', within('b', theyInitiate));
+  test('H-2 sessions change under a stream of packets and none is lost', within('c', rekey));
+  test('C-1, C-4 under load they are let in with our cookie', within('d', cookies));
 });
 
-/** H-1 as initiator; the PSK of both sides; D-17 byte counters as `wg show` has them. */
 async function weInitiate(l: Lab): Promise<void> {
   const presharedKey = Uint8Array.from(randomBytes(32));
   await l.start({ presharedKey });
@@ -212,7 +210,6 @@ async function weInitiate(l: Lab): Promise<void> {
   expect(await l.ping(1), 'the live session survives').toBe(1);
 }
 
-/** H-1 as responder; endpoint learned from the handshake; then a wrong PSK that only time would heal. */
 async function theyInitiate(l: Lab): Promise<void> {
   await l.start();
   await l.wg(...l.endpointOfOurs());
@@ -225,16 +222,16 @@ async function theyInitiate(l: Lab): Promise<void> {
   expect(l.count('echo-reply')).toBe(0);
 }
 
-/** H-2: sessions change under way and nothing is lost. We are the initiator, and renew every 5 s by the test knob. */
+/** We are the initiator, and renew every 5 s by the test knob. */
 async function rekey(l: Lab): Promise<void> {
   await l.start({ rekeyAfterTime: 1000 });
   l.tell({ op: 'connect' });
   await l.line('established', { initiator: true });
-  expect(await l.ping(110, 0.1), 'pings over 11 s').toBe(110);
-  expect(l.count('session', { initiator: true }), 'sessions').toBeGreaterThanOrEqual(3);
+  expect(await l.ping(75, 0.1), 'pings over 7.5 s').toBe(75);
+  expect(l.count('session', { initiator: true }), 'sessions').toBeGreaterThanOrEqual(2);
 }
 
-/** C-1, C-4: wireguard-go gets a cookie from us, and with it gets in at its next retransmission. */
+/** wireguard-go takes the cookie along in its retransmission 5 s later. */
 async function cookies(l: Lab): Promise<void> {
   await l.start({ forceUnderLoad: true });
   await l.wg(...l.endpointOfOurs());

@@ -81,7 +81,10 @@ export function consumeMessageInitiation(
   );
   if (!read.ok) return read;
   const staticStatic = findStaticStatic(read.remoteStatic);
-  if (typeof staticStatic === 'string') return { ok: false, error: staticStatic };
+  if (typeof staticStatic === 'string') {
+    read.finish(undefined);
+    return { ok: false, error: staticStatic };
+  }
   const finished = read.finish(staticStatic);
   if (finished === undefined) return { ok: false, error: 'handshake-tag' };
   const responder = {

@@ -7,61 +7,19 @@
  */
 import type { PeerId, SessionAction, TransportAction } from './actions.ts';
 import type { Aead } from './aead.ts';
-import { AllowedIps, type Prefix } from './allowed-ips.ts';
+import type { Prefix } from './allowed-ips.ts';
 import * as c from './constants.ts';
+import { CryptokeyRouting } from './cryptokey-routing.ts';
 import { DropCounters, dropCode } from './drops.ts';
 import { IndexTable } from './index-table.ts';
-import { innerLength, isMartian4, isMartian6 } from './inner.ts';
+import { innerLength } from './inner.ts';
 import { KeyMemory, Keypair } from './keypair.ts';
 import type { MemoryView } from './memory.ts';
 import { TRANSPORT } from './messages.ts';
 import { BATCH_CONFIRMED, BATCH_DATA, BATCH_RECEIVED, BATCH_ROAMED, TunnelPeerState } from './peer.ts';
 import { pastLimit } from './replay.ts';
-import { RouteCache } from './route-cache.ts';
-
-export interface TunnelOptions {
-  readonly memory: MemoryView;
-  readonly aead: Aead;
-  /** Used for timer jitter only. */
-  readonly random: (n: number) => Uint8Array;
-  /** Monotonic milliseconds. */
-  readonly now: number;
-  /** Largest inner packet, 1 to 65535. */
-  readonly mtu: number;
-  /** For tests: in place of REKEY_AFTER_TIME (ms). */
-  readonly rekeyAfterTime?: number;
-}
-
-export interface TunnelPeer {
-  readonly publicKey: Uint8Array;
-  /** 18 bytes. */
-  readonly endpoint?: Uint8Array;
-  /** Seconds, 0 to 65535; 0 or absent: off. */
-  readonly persistentKeepalive?: number;
-  readonly allowedIps: readonly Prefix[];
-}
-
-/** Absent: unchanged. */
-export interface TunnelPeerChange {
-  readonly endpoint?: Uint8Array;
-  readonly persistentKeepalive?: number;
-  /** Replaces all of the peer's. */
-  readonly allowedIps?: readonly Prefix[];
-  readonly addAllowedIps?: readonly Prefix[];
-  readonly removeAllowedIps?: readonly Prefix[];
-}
-
-export interface PeerStats {
-  /** Bytes of authenticated datagrams, handshakes and keepalives included, as `wg show` counts them. */
-  readonly rxBytes: number;
-  readonly txBytes: number;
-  /** On the clock of `now`; undefined: never. */
-  readonly lastHandshake: number | undefined;
-  /** Seconds. */
-  readonly persistentKeepalive: number;
-  /** Whether packets can be sent right now. */
-  readonly hasSession: boolean;
-}
+import { Sealer } from './sealer.ts';
+import type { PeerStats, TunnelOptions, TunnelPeer, TunnelPeerChange } from './tunnel-types.ts';
 
 const LENGTH = dropCode('length');
 const TYPE = dropCode('type');
@@ -70,11 +28,8 @@ const EXPIRED = dropCode('expired');
 const COUNTER_LIMIT = dropCode('counter-limit');
 const REPLAYED = dropCode('replayed');
 const TAG = dropCode('tag');
-const MARTIAN = dropCode('inner-martian');
 const INNER_SOURCE = dropCode('inner-source');
 
-const V4_WORD = 0xffff;
-const HEADROOM = 64;
 const EMPTY = new Uint8Array(0);
 
 export class Tunnel {
@@ -94,15 +49,10 @@ export class Tunnel {
   readonly #keys: KeyMemory;
   readonly #peers: (TunnelPeerState | undefined)[] = [];
   readonly #sessions = new IndexTable<Keypair>();
-  readonly #allowedIps = new AllowedIps();
-  readonly #sources = new RouteCache();
-  readonly #destinations = new RouteCache();
+  readonly #routing: CryptokeyRouting;
+  readonly #sealer: Sealer;
   readonly #endpoints: number[] = [];
-  /** One packet with its headroom and padding, for what is sealed by itself. */
-  readonly #scratch: number;
-  #own: Int32Array = new Int32Array(0);
   #now: number;
-  #mtu: number;
   #actions: TransportAction[] = [];
   #batch: TunnelPeerState[] = [];
   #listed: TunnelPeerState[] = [];
@@ -111,10 +61,10 @@ export class Tunnel {
     this.#memory = options.memory;
     this.#aead = options.aead;
     this.#now = options.now;
-    this.#mtu = options.mtu;
     this.#rekeyAfterTime = options.rekeyAfterTime ?? c.REKEY_AFTER_TIME;
     this.#keys = new KeyMemory(options.memory);
-    this.#scratch = options.memory.reserve(HEADROOM + 65_536 + c.PADDING_MULTIPLE) + HEADROOM;
+    this.#routing = new CryptokeyRouting(options.memory.view);
+    this.#sealer = new Sealer(options.memory, options.aead, options.mtu);
     this.#jitter = () => {
       const [a, b] = options.random(2) as unknown as [number, number];
       return ((a << 8) | b) % c.REKEY_TIMEOUT_JITTER;
@@ -122,17 +72,12 @@ export class Tunnel {
   }
 
   setMtu(mtu: number): void {
-    this.#mtu = mtu;
+    this.#sealer.mtu = mtu;
   }
 
   /** Own inner addresses (16 bytes each): a packet out of the tunnel that claims one as its source is dropped. */
   setAddresses(addresses: readonly Uint8Array[]): void {
-    this.#own = new Int32Array(addresses.length * 4);
-    addresses.forEach((address, i) => {
-      const view = new DataView(address.buffer, address.byteOffset, 16);
-      for (let word = 0; word < 4; word++) this.#own[4 * i + word] = view.getInt32(4 * word);
-    });
-    this.#sources.clear();
+    this.#routing.setOwnAddresses(addresses);
   }
 
   /** Throws RangeError on an id that is taken: a programmer error. Allowed IPs of others move to this peer. */
@@ -147,10 +92,10 @@ export class Tunnel {
   updatePeer(id: PeerId, change: TunnelPeerChange): void {
     const peer = this.#peers[id];
     if (peer === undefined) return;
-    if (change.allowedIps !== undefined) this.#allowedIps.removePeer(id);
-    for (const prefix of change.allowedIps ?? []) this.#allowedIps.insert(prefix, id);
-    for (const prefix of change.addAllowedIps ?? []) this.#allowedIps.insert(prefix, id);
-    for (const prefix of change.removeAllowedIps ?? []) this.#allowedIps.remove(prefix, id);
+    if (change.allowedIps !== undefined) this.#routing.allowedIps.removePeer(id);
+    for (const prefix of change.allowedIps ?? []) this.#routing.allowedIps.insert(prefix, id);
+    for (const prefix of change.addAllowedIps ?? []) this.#routing.allowedIps.insert(prefix, id);
+    for (const prefix of change.removeAllowedIps ?? []) this.#routing.allowedIps.remove(prefix, id);
     if (change.endpoint !== undefined) {
       this.#memory.u8.set(change.endpoint, peer.endpoint);
       peer.hasEndpoint = true;
@@ -170,7 +115,7 @@ export class Tunnel {
     if (peer === undefined) return;
     this.#deleteKeypairs(peer.keypairs.clear());
     this.#dropStaged(peer);
-    this.#allowedIps.removePeer(id);
+    this.#routing.allowedIps.removePeer(id);
     this.#memory.u8.fill(0, peer.endpoint, peer.endpoint + c.ENDPOINT_SIZE);
     this.#endpoints.push(peer.endpoint);
     this.#peers[id] = undefined;
@@ -179,7 +124,7 @@ export class Tunnel {
   }
 
   allowedIps(id: PeerId): Prefix[] {
-    return this.#allowedIps.prefixesOf(id);
+    return this.#routing.allowedIps.prefixesOf(id);
   }
 
   /** After a change of our private key: nothing more is sent on the present sessions, handshakes may start at once. */
@@ -241,35 +186,9 @@ export class Tunnel {
     peer.batch |= BATCH_DATA;
     const inner = innerLength(view, dst, plain);
     if (inner < 0) return inner;
-    const owner = this.#sourceOwner(dst);
+    const owner = this.#routing.sourceOwner(dst);
     if (owner < -1) return owner;
     return owner === peer.id ? inner : INNER_SOURCE;
-  }
-
-  /** The peer that may send from the inner source at `packet`; -1: nobody; MARTIAN. */
-  #sourceOwner(packet: number): number {
-    const { view } = this.#memory;
-    let w0 = 0;
-    let w1 = 0;
-    let w2 = V4_WORD;
-    let w3: number;
-    const v4 = view.getUint8(packet) >>> 4 === 4;
-    if (v4) {
-      w3 = view.getInt32(packet + 12);
-    } else {
-      w0 = view.getInt32(packet + 8);
-      w1 = view.getInt32(packet + 12);
-      w2 = view.getInt32(packet + 16);
-      w3 = view.getInt32(packet + 20);
-    }
-    const cache = this.#sources;
-    if (cache.hit(w0, w1, w2, w3, this.#allowedIps.generation)) return cache.peer;
-    if (v4 ? isMartian4(w3) : isMartian6(w0, w1, w2, w3)) return MARTIAN;
-    const own = this.#own;
-    for (let i = 0; i < own.length; i += 4) {
-      if (own[i] === w0 && own[i + 1] === w1 && own[i + 2] === w2 && own[i + 3] === w3) return MARTIAN;
-    }
-    return cache.store(w0, w1, w2, w3, this.#allowedIps.generation, this.#allowedIps.lookup(w0, w1, w2, w3));
   }
 
   #sameEndpoint(peer: TunnelPeerState, source: number): boolean {
@@ -325,29 +244,13 @@ export class Tunnel {
 
   /** The peer for the inner destination at `packet` (a whole IP header), or -1. */
   route(packet: number): PeerId {
-    const { view } = this.#memory;
-    const version = view.getUint8(packet) >>> 4;
-    let w0 = 0;
-    let w1 = 0;
-    let w2 = V4_WORD;
-    let w3: number;
-    if (version === 4) {
-      w3 = view.getInt32(packet + 16);
-    } else if (version === 6) {
-      w0 = view.getInt32(packet + 24);
-      w1 = view.getInt32(packet + 28);
-      w2 = view.getInt32(packet + 32);
-      w3 = view.getInt32(packet + 36);
-    } else return -1;
-    const cache = this.#destinations;
-    if (cache.hit(w0, w1, w2, w3, this.#allowedIps.generation)) return cache.peer;
-    return cache.store(w0, w1, w2, w3, this.#allowedIps.generation, this.#allowedIps.lookup(w0, w1, w2, w3));
+    return this.#routing.destinationPeer(packet);
   }
 
   /** Whom an inner address (16 bytes) belongs to, or -1: for whoever wants to refuse a connection early. */
   routeAddress(address: Uint8Array): PeerId {
     const view = new DataView(address.buffer, address.byteOffset, 16);
-    return this.#allowedIps.lookup(view.getInt32(0), view.getInt32(4), view.getInt32(8), view.getInt32(12));
+    return this.#routing.allowedIps.lookup(view.getInt32(0), view.getInt32(4), view.getInt32(8), view.getInt32(12));
   }
 
   /** Whether `sealBatch` may be used; false also while staged packets wait, so that `stage` keeps the order. */
@@ -369,36 +272,9 @@ export class Tunnel {
     const peer = this.#peers[id];
     const keypair = peer?.keypairs.current;
     if (peer === undefined || keypair === undefined || n === 0 || !keypair.canSend(this.#now)) return 0;
-    const { u32, u8 } = this.#memory;
-    const lengthOf = lengths >>> 2;
-    const first = this.#paddedLength(u32[lengthOf]!);
-    const size = first + c.KEEPALIVE_SIZE;
-    let count = 1;
-    let last = first;
-    while (count < n && last === first) {
-      const padded = this.#paddedLength(u32[lengthOf + count]!);
-      if (padded > first) break;
-      last = padded;
-      count++;
-    }
-    const { counter } = keypair;
-    const counterLo = counter[0]!;
-    const counterHi = counter[1]!;
-    // last to first: the headroom of each datagram falls on the one before it, which is written after
-    for (let i = count - 1; i >= 0; i--) {
-      const packet = slots + i * stride;
-      const length = u32[lengthOf + i]!;
-      const padded = i === count - 1 ? last : first;
-      for (let j = length; j < padded; j++) u8[packet + j] = 0;
-      const lo = (counterLo + i) >>> 0;
-      const hi = lo < counterLo ? counterHi + 1 : counterHi;
-      this.#seal(keypair, out + i * size, packet, padded, lo, hi);
-    }
-    counter[0] = counterLo + count;
-    if (counter[0]! < counterLo) counter[1] = counterHi + 1;
-    const total = (count - 1) * size + last + c.KEEPALIVE_SIZE;
-    this.sealedPackets = count;
-    this.segmentSize = size;
+    const total = this.#sealer.batch(keypair, slots, stride, lengths, n, out);
+    this.sealedPackets = this.#sealer.sealedPackets;
+    this.segmentSize = this.#sealer.segmentSize;
     peer.txBytes += total;
     peer.timers.anyAuthenticatedPacketTraversal(this.#now);
     peer.timers.anyAuthenticatedPacketSent();
@@ -406,21 +282,6 @@ export class Tunnel {
     this.#keepKeyFreshSending(peer, keypair);
     this.#schedule(peer);
     return total;
-  }
-
-  #seal(keypair: Keypair, out: number, packet: number, length: number, lo: number, hi: number): void {
-    const { view } = this.#memory;
-    this.#aead.seal(out + TRANSPORT.packet, packet, length, keypair.sendKey, lo, hi);
-    view.setUint32(out, c.MESSAGE_TRANSPORT, true);
-    view.setUint32(out + TRANSPORT.receiver, keypair.remoteIndex, true);
-    view.setUint32(out + TRANSPORT.counter, lo, true);
-    view.setUint32(out + TRANSPORT.counter + 4, hi, true);
-  }
-
-  /** Whitepaper §5.4.6: to a multiple of 16, yet never past the MTU. */
-  #paddedLength(length: number): number {
-    const padded = (length + c.PADDING_MULTIPLE - 1) & -c.PADDING_MULTIPLE;
-    return padded <= this.#mtu ? padded : Math.max(length, this.#mtu);
   }
 
   /** Copies a packet that finds no session; at most 128 per peer, then the oldest goes. Asks for a handshake. */
@@ -515,17 +376,8 @@ export class Tunnel {
         continue;
       }
       const packet = peer.staged.shift()!;
-      const { u8 } = this.#memory;
-      const padded = packet.length === 0 ? 0 : this.#paddedLength(packet.length);
-      u8.set(packet, this.#scratch);
-      u8.fill(0, this.#scratch + packet.length, this.#scratch + padded);
-      const { counter } = keypair;
-      this.#seal(keypair, out, this.#scratch, padded, counter[0]!, counter[1]!);
-      counter[0]!++;
-      if (counter[0] === 0) counter[1]!++;
-      u8.fill(0, this.#scratch, this.#scratch + padded);
+      const total = this.#sealer.one(keypair, packet, out);
       this.lastPeer = peer.id;
-      const total = padded + c.KEEPALIVE_SIZE;
       peer.txBytes += total;
       peer.timers.anyAuthenticatedPacketTraversal(this.#now);
       if (packet.length > 0) {

@@ -354,6 +354,21 @@ describe('blame', () => {
     expect(t.plane.status()[0]!.types[0]).toMatchObject({ acked: 3, synced: true });
   });
 
+  test('what such a refused response takes away is gone', async () => {
+    await using t = await startPlane();
+    t.plane.publish('n', [cluster('c'), listener('old', 1, 'c')]);
+    const stream = t.client.delta();
+    stream.send({ node: { id: 'n', userAgentName: 'envoy' }, typeUrl: typeUrls.listener });
+    await take(stream);
+    t.plane.publish('n', [cluster('c'), listener('bad', 2, 'c')]);
+    const response = await stream.next();
+    expect(response.removedResources).toEqual(['old']);
+    stream.send(nack(response, 'Error adding/updating listener(s) bad: no'));
+    expect(await stream.rest()).toEqual([]);
+    t.plane.retry('n');
+    expect(await take(stream)).toEqual({ names: ['bad'], removed: [] });
+  });
+
   test('what a refused response may have brought is removed on the next stream too', async () => {
     await using t = await startPlane();
     t.plane.publish('n', [cluster('c'), listener('good', 1, 'c'), listener('bad', 2, 'c')]);

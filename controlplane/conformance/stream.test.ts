@@ -3,6 +3,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import * as grpc from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { DiscoveryRequestSchema, typeUrls } from '../../envoy/api/index.ts';
+import { makeResource } from '../resources/resource.ts';
 import { namesIn } from '../testing/bodies.ts';
 import { namesOf } from '../testing/client.ts';
 import { startPlane } from '../testing/plane.ts';
@@ -167,6 +168,32 @@ test('T28 a reader that stops holds up nobody and gets the newest state when it 
   expect(second.resources).toHaveLength(50);
   expect(second.resources[0]!.version).toBe(edition(10_000)[0]!.version);
 }, 60_000);
+
+test('T28 what a reader has not taken is not written: responses of other types wait too, as their newest state', async () => {
+  await using t = await startPlane();
+  const types = Array.from({ length: 30 }, (_, i) => `type.googleapis.com/large.T${i}`);
+  const large = (edition: number) => types.map(url => makeResource(url, 'x', new Uint8Array(1_000_000).fill(edition)));
+  t.plane.publish('n', large(1));
+  const stream = t.client.delta();
+  stream.pause();
+  for (const typeUrl of types) stream.send({ node, typeUrl });
+  const written = (): number => t.plane.status()[0]!.types.filter(type => type.sent > 0).length;
+  let before = 0;
+  do {
+    before = written();
+    await stream.rest();
+    await stream.rest();
+  } while (before === 0 || written() > before);
+  // As many as the windows of HTTP/2 and the buffers of the sockets take.
+  expect(before).toBeLessThan(20);
+  t.plane.publish('n', large(2));
+  await stream.rest();
+  expect(written()).toBe(before);
+  stream.resume();
+  const editions: number[] = [];
+  for (const _ of types) editions.push((await stream.next()).resources[0]!.resource!.value[0]!);
+  expect(editions.filter(edition => edition === 2)).toHaveLength(types.length - before);
+});
 
 test('T29 fields of a newer protocol are skipped', async () => {
   await using t = await startPlane();

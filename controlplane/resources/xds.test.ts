@@ -144,6 +144,8 @@ test('an edit of the policy reaches new connections and leaves old ones and the 
   publish(rules, { policy: { allow: [], deny: ['127.0.0.0/8'] } });
   await expect.poll(() => ask()).toBe('');
   expect(await alive()).toBe(true);
+  const label = `nexodus_denied{nexodus_key="egress/tcp/${port}"}`;
+  expect(await envoy.admin.prometheus()).toContain(label);
   publish(rules);
   await expect.poll(() => ask()).not.toBe('');
   expect(await modifiedListeners()).toBe(before);

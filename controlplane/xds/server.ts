@@ -21,7 +21,7 @@ export interface ServerOptions {
 }
 
 export interface ServerEvents extends Omit<StreamEvents, 'opened'> {
-  /** @param subject common name of the client's certificate, where there is one. */
+  /** @param subjects see `subjectsOf`. */
   opened(stream: DiscoveryStream, node: NodeIdentity, subjects: readonly string[] | undefined): Admission;
 }
 
@@ -123,10 +123,14 @@ export class XdsServer {
   }
 }
 
-/** The names a client's certificate vouches for: DNS and URI subject alternative names, and the common name. */
-function subjectsOf(call: DiscoveryCall): readonly string[] | undefined {
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  if (!certificate?.subject) return undefined;
+/**
+ * The names a client's certificate vouches for: DNS and URI subject alternative names, and the common name.
+ * @returns undefined where there is no TLS.
+ */
+export function subjectsOf(call: Pick<DiscoveryCall, 'getAuthContext'>): readonly string[] | undefined {
+  const { transportSecurityType, sslPeerCertificate: certificate } = call.getAuthContext();
+  if (transportSecurityType === undefined) return undefined;
+  if (!certificate?.subject) return [];
   const alternatives = (certificate.subjectaltname ?? '').split(', ').map(entry => entry.replace(/^(DNS|URI):/, ''));
   const common: string | string[] | undefined = certificate.subject.CN;
   return [...alternatives, ...(Array.isArray(common) ? common : [common ?? ''])].filter(name => name !== '');

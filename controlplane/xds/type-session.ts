@@ -58,6 +58,8 @@ export interface Verdict {
   readonly rejected: readonly string[];
 }
 
+export type Progress = 'owed' | 'sent' | 'accepted' | 'refused';
+
 /** What is owed to the client at this moment. */
 export interface Difference {
   /** New or changed, or asked for. */
@@ -238,6 +240,19 @@ export class TypeSession {
 
   get isUnderWay(): boolean {
     return this.#underWay !== undefined;
+  }
+
+  /** How far the client is with one resource of the snapshot. */
+  progressOf({ name, version }: Resource): Progress {
+    if (this.#rejected.has(name)) return 'refused';
+    if (this.#held.get(name)?.version === version) return 'accepted';
+    if (this.#underWay?.versions.get(name) === version) return 'sent';
+    return 'owed';
+  }
+
+  /** Whether it has asked for `name`. */
+  wants(name: string): boolean {
+    return this.#subscription.wants(name);
   }
 
   /** Whether the client has accepted all that the snapshot holds for it. */

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { compileFilter } from '../../extension/testing/build.ts';
 import {
@@ -45,6 +45,7 @@ beforeAll(async () => {
     join(folder, 'companion.sock'),
   );
 });
+beforeEach(() => headers.splice(0));
 afterAll(async () => {
   await companion.close();
   rmSync(folder, { recursive: true });
@@ -65,7 +66,11 @@ test.each(names)('%s is accepted', async name => {
 const tlvs = () => headers.splice(0).map(header => [header.tlvs.get(0xe0), header.tlvs.get(0xe1)]);
 
 test('http-routes.yaml', async () => {
-  behind = (socket, first) => socket.end(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n${first.subarray(0, 5)}`);
+  behind = (socket, first) => {
+    const answer = (part: Buffer) => socket.end(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n${part.subarray(0, 5)}`);
+    if (first.length > 0) answer(first);
+    else socket.once('data', answer);
+  };
   const port = await freePort();
   const envoy = await runEnvoy(recipe('http-routes.yaml', { 8000: port }));
   try {

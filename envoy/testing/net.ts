@@ -60,16 +60,21 @@ export async function serve(
 /**
  * Sends `text` and collects what comes back until the end or a reset.
  * @param halfClose whether to end the sending side at once
+ * @param hangUp whether the first answer is enough
  */
 export async function talk(
   to: TcpSocketConnectOpts | IpcSocketConnectOpts,
   text: string | Uint8Array,
   halfClose = true,
+  hangUp = false,
 ): Promise<{ data: string; error?: string }> {
   const socket = connect({ ...to, allowHalfOpen: true } as NetConnectOpts);
   const parts: Buffer[] = [];
   let error: string | undefined;
-  socket.on('data', part => parts.push(part));
+  socket.on('data', part => {
+    parts.push(part);
+    if (hangUp) socket.destroy();
+  });
   socket.on('end', () => socket.destroy());
   socket.on('error', (e: NodeJS.ErrnoException) => {
     error = e.code ?? e.message;

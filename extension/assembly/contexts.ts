@@ -3,12 +3,14 @@
 // the counters, which are the same for all of them by name.
 
 import { defineCounter } from './abi/host';
+import { LogLimit } from './log-limit';
 import { Policy } from './policy';
 
 /** A policy in force, with its counters. */
 export class Rule {
   /** The value of filter state `wasm.nexodus.key`, encoded once. */
   readonly keyBytes: ArrayBuffer;
+  readonly denials: LogLimit = new LogLimit();
 
   constructor(
     readonly policy: Policy,

@@ -3,7 +3,16 @@
 // Envoy looks for the export and does not enter the VM for bytes.
 
 import { ACTION_CONTINUE, ACTION_STOP, LOG_ERROR, LOG_INFO } from './abi/constants';
-import { Block, closeDownstream, increment, log, pluginConfiguration, property, setProperty } from './abi/host';
+import {
+  Block,
+  closeDownstream,
+  currentTime,
+  increment,
+  log,
+  pluginConfiguration,
+  property,
+  setProperty,
+} from './abi/host';
 import { Address, parseSource } from './address';
 import { configure, connect, forget, ruleOf } from './contexts';
 import { Policy } from './policy';
@@ -58,10 +67,12 @@ export function proxy_on_new_connection(context: u32): u32 {
     return ACTION_CONTINUE;
   }
   increment(rule.denied);
-  log(
-    LOG_INFO,
-    'denied ' + rule.policy.key + ' from ' + address.text() + peer() + (readable ? '' : ' (no IP address)'),
-  );
+  const skipped = rule.denials.admit(currentTime());
+  if (skipped >= 0) {
+    const before = skipped > 0 ? ', and ' + skipped.toString() + ' before' : '';
+    const why = readable ? '' : ' (no IP address)';
+    log(LOG_INFO, 'denied ' + rule.policy.key + ' from ' + address.text() + peer() + why + before);
+  }
   address.free();
   closeDownstream();
   return ACTION_STOP;

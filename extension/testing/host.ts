@@ -24,6 +24,8 @@ export interface Connection {
 
 export class FilterHost {
   readonly logs: { level: number; message: string }[] = [];
+  /** The clock, nanoseconds. */
+  now = 1_700_000_000_000_000_000n;
   readonly metrics = new Map<string, number>();
   readonly exports: Exports;
   private readonly names: string[] = [];
@@ -56,6 +58,10 @@ export class FilterHost {
       },
       proxy_close_stream: () => {
         this.closed = true;
+        return 0;
+      },
+      proxy_get_current_time_nanoseconds: (time: number) => {
+        this.view.setBigUint64(time, this.now, true);
         return 0;
       },
       proxy_define_metric: (_type: number, data: number, size: number, id: number) => {

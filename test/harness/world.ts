@@ -44,7 +44,7 @@ export interface World {
     direction: Direction,
     family: Family,
     service: ServiceName | number,
-  ): { client: Host; server: Host; address: string; port: number; serverAddress: string; serverPort: number };
+  ): { client: Host; server: Host; to: { address: string; port: number }; serverAddress: string; serverPort: number };
   close(): Promise<void>;
 }
 
@@ -124,16 +124,14 @@ export async function makeWorld(o: {
         ? {
             client: near,
             server: far,
-            address: loopback[family],
-            port: egressPort(port, family),
+            to: { address: loopback[family], port: egressPort(port, family) },
             serverAddress: FAR[family],
             serverPort: port,
           }
         : {
             client: far,
             server: near,
-            address: NEAR[family],
-            port: ingressPort(port, family),
+            to: { address: NEAR[family], port: ingressPort(port, family) },
             serverAddress: loopback[family],
             serverPort: port,
           };

@@ -2,7 +2,7 @@
 import * as addresses from './addresses';
 import { carveAddresses } from './addresses';
 import { copySum as copySumOf, fold as foldOf, sum as sumOf } from './checksum';
-import { now, setClock, startClock } from './clock';
+import { now, setClock, startClock, toOwner } from './clock';
 import { MAX_HALF_OPEN } from './constants';
 import * as counters from './counters';
 import { carveDatagrams, datagramsQueued } from './datagrams';
@@ -125,9 +125,9 @@ export function poll(slots: usize, stride: usize, max: i32, lengths: usize): i32
 
 export function advance(): f64 {
   fireTimers();
-  if (!idle()) return now;
+  if (!idle()) return toOwner(now);
   const first = firstTimer();
-  return min<f64>(none(first) ? Infinity : first.wakeAt, timeWaitDeadline());
+  return toOwner(min<f64>(none(first) ? Infinity : first.wakeAt, timeWaitDeadline()));
 }
 
 export function listen(port: u32, deferred: bool): i32 {

@@ -1,3 +1,4 @@
+import { toOwner } from './clock';
 import { inFlight } from './tcp/scoreboard';
 import { reorderWindow } from './tcp/rack';
 import { backedOff } from './tcp/rtt';
@@ -23,7 +24,7 @@ export function inspect(t: Tcb, to: usize): u32 {
   store<f64>(to, <f64>t.retransmits, 112);
   store<f64>(to, <f64>t.phase, 120);
   store<f64>(to, reorderWindow(t), 128);
-  store<f64>(to, earliest(t), 136);
+  store<f64>(to, toOwner(earliest(t)), 136);
   store<f64>(to, <f64>t.sndQueued, 144);
   store<f64>(to, <f64>t.rcvQueued, 152);
   store<f64>(to, <f64>t.outOfOrder, 160);

@@ -6,7 +6,7 @@ export interface Segment {
   destinationPort: number;
   seq: number;
   ack: number;
-  /** Of `SARFP`, in that order, as packetdrill writes them: S = SYN, A = ACK, R, F, P. */
+  /** Letters in this order: S = SYN, F = FIN, R = RST, A = ACK, P = PSH. */
   flags: string;
   window: number;
   mss?: number;
@@ -19,9 +19,9 @@ export interface Segment {
 
 const FLAGS: readonly [string, number][] = [
   ['S', 0x02],
-  ['A', 0x10],
-  ['R', 0x04],
   ['F', 0x01],
+  ['R', 0x04],
+  ['A', 0x10],
   ['P', 0x08],
 ];
 

@@ -14,6 +14,8 @@ export interface EngineOptions extends HandshakerOptions {
   readonly mtu?: number;
   readonly rekeyAfterTime?: number;
   readonly send: (datagram: Uint8Array, to: Uint8Array) => void;
+  /** How an action gets from one half to the other: at once, unless a test puts two threads in between. */
+  readonly cross?: (run: (now: Now) => void, now: Now) => void;
 }
 
 const SLOT = 2048;
@@ -27,6 +29,8 @@ export class Engine {
   readonly events: (HandshakeAction | TransportAction)[] = [];
   stamp: Uint8Array | undefined;
   readonly #send: EngineOptions['send'];
+  readonly #deferred: boolean;
+  readonly #cross: NonNullable<EngineOptions['cross']>;
   readonly #src = this.memory.reserve(66_000) + 64;
   readonly #dst = this.memory.reserve(66_000) + 64;
   readonly #out = this.memory.reserve(66_000) + 64;
@@ -36,6 +40,8 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#send = options.send;
+    this.#deferred = options.cross !== undefined;
+    this.#cross = options.cross ?? ((run, now) => run(now));
     this.handshaker = new Handshaker(options);
     this.tunnel = new Tunnel({
       memory: this.memory,
@@ -51,7 +57,8 @@ export class Engine {
   receive(datagram: Uint8Array, source: Uint8Array, now: Now): number | undefined {
     this.tunnel.advance(now.mono);
     if (datagram[0] !== 4) {
-      this.#handshakeActions(this.handshaker.receive(datagram, source, now), now);
+      const copy = Uint8Array.from(datagram);
+      this.#cross(later => this.#handshakeActions(this.handshaker.receive(copy, source, later), later), now);
       this.pump(now);
       return undefined;
     }
@@ -123,23 +130,28 @@ export class Engine {
 
   #transportAction(action: TransportAction, now: Now): void {
     this.events.push(action);
-    if (action.type === 'initiate') this.#handshakeActions(this.handshaker.initiate(action.peer, now), now);
-    else if (action.type === 'release') this.handshaker.release(action.localIndex);
-    else if (action.type === 'forget') this.handshaker.forget(action.peer);
+    if (action.type === 'initiate') {
+      this.#cross(later => this.#handshakeActions(this.handshaker.initiate(action.peer, later), later), now);
+    } else if (action.type === 'release') this.#cross(() => this.handshaker.release(action.localIndex), now);
+    else if (action.type === 'forget') this.#cross(() => this.handshaker.forget(action.peer), now);
   }
 
+  /** From the handshake half to the transport half, all in one message: their order counts. */
   #handshakeActions(actions: readonly HandshakeAction[], now: Now): void {
-    for (const action of actions) {
-      this.events.push(action);
-      if (action.type === 'session') this.tunnel.session(action, now.mono);
-      else if (action.type === 'stamp') this.stamp = action.stamp;
-      else if (action.type === 'send') {
+    this.events.push(...actions);
+    for (const action of actions) if (action.type === 'stamp') this.stamp = action.stamp;
+    this.#cross(later => {
+      this.tunnel.advance(later.mono);
+      for (const action of actions) {
+        if (action.type === 'session') this.tunnel.session(action, later.mono);
+        if (action.type !== 'send') continue;
         const to = action.to ?? this.#endpoint(action.peer!);
         if (to === undefined) continue;
         this.#send(action.datagram, to);
         if (action.peer !== undefined) this.tunnel.handshakeSent(action.peer, action.datagram.length);
       }
-    }
+      if (this.#deferred) this.pump(later);
+    }, now);
   }
 
   #endpoint(peer: PeerId): Uint8Array | undefined {

@@ -29,7 +29,10 @@ export interface Node {
   skew: number;
 }
 
-type NodeOptions = Partial<Omit<EngineOptions, 'send' | 'now' | 'random'>> & { readonly listed?: boolean };
+type NodeOptions = Partial<Omit<EngineOptions, 'send' | 'now' | 'random' | 'cross'>> & {
+  /** Milliseconds between the node's two halves, as if they were on two threads. */
+  readonly hop?: number;
+};
 
 const WALL = Date.UTC(2026, 6, 1);
 
@@ -65,9 +68,12 @@ export class World {
         random: random.bytes,
         now: this.now,
         send: (bytes, to) => this.transmit(node, bytes, to),
+        ...(options.hop !== undefined && {
+          cross: run => this.at(this.now + options.hop!, () => run(this.clock(node))),
+        }),
       }),
     };
-    if (options.listed ?? true) this.#nodes.push(node);
+    this.#nodes.push(node);
     return node;
   }
 

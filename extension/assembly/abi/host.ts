@@ -5,6 +5,7 @@ import { BUFFER_PLUGIN_CONFIGURATION, LOG_CRITICAL, METRIC_COUNTER, RESULT_OK, S
 import {
   proxy_close_stream,
   proxy_define_metric,
+  proxy_get_current_time_nanoseconds,
   proxy_get_buffer_bytes,
   proxy_get_property,
   proxy_increment_metric,
@@ -12,8 +13,8 @@ import {
   proxy_set_property,
 } from './imports';
 
-/** Two words that the host fills with (address, size) of a result. */
-const RETURNED: usize = memory.data(8, 4);
+/** Eight bytes that the host fills: (address, size) of a result, or a number. */
+const RETURNED: usize = memory.data(8, 8);
 
 /** ABI export. A raw block outside the garbage collector: nothing in this module refers to it until `takeReturned`. */
 export function proxy_on_memory_allocate(size: usize): usize {
@@ -114,4 +115,11 @@ export function defineCounter(name: string): i32 {
 
 export function increment(counter: i32): void {
   proxy_increment_metric(counter, 1);
+}
+
+/** Wall clock in nanoseconds since 1970. */
+export function currentTime(): u64 {
+  clearReturned();
+  proxy_get_current_time_nanoseconds(RETURNED);
+  return load<u64>(RETURNED);
 }

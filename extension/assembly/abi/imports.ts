@@ -2,11 +2,9 @@
 // Source: github.com/proxy-wasm/spec, abi-versions/v0.2.1. Every pointer is an offset in this module's memory; each function
 // returns a WasmResult (0 = Ok). Envoy refuses a module that imports anything it does not know, so nothing else is declared.
 
-// @ts-expect-error: decorator
 @external('env', 'proxy_log')
 export declare function proxy_log(level: u32, messageData: usize, messageSize: usize): u32;
 
-// @ts-expect-error: decorator
 @external('env', 'proxy_get_buffer_bytes')
 export declare function proxy_get_buffer_bytes(
   bufferType: u32,
@@ -16,7 +14,6 @@ export declare function proxy_get_buffer_bytes(
   returnBufferSize: usize,
 ): u32;
 
-// @ts-expect-error: decorator
 @external('env', 'proxy_get_property')
 export declare function proxy_get_property(
   pathData: usize,
@@ -25,15 +22,15 @@ export declare function proxy_get_property(
   returnValueSize: usize,
 ): u32;
 
-// @ts-expect-error: decorator
 @external('env', 'proxy_set_property')
 export declare function proxy_set_property(pathData: usize, pathSize: usize, valueData: usize, valueSize: usize): u32;
 
-// @ts-expect-error: decorator
 @external('env', 'proxy_close_stream')
 export declare function proxy_close_stream(streamType: u32): u32;
 
-// @ts-expect-error: decorator
+@external('env', 'proxy_get_current_time_nanoseconds')
+export declare function proxy_get_current_time_nanoseconds(returnTime: usize): u32;
+
 @external('env', 'proxy_define_metric')
 export declare function proxy_define_metric(
   metricType: u32,
@@ -42,6 +39,5 @@ export declare function proxy_define_metric(
   returnMetricId: usize,
 ): u32;
 
-// @ts-expect-error: decorator
 @external('env', 'proxy_increment_metric')
 export declare function proxy_increment_metric(metricId: u32, offset: i64): u32;

@@ -27,6 +27,7 @@ export function transmit(t: Tcb): bool {
   if (state === SYN_SENT || (state === SYN_RECEIVED && has(t, F_SEND_SYN))) {
     if (has(t, F_SEND_SYN)) {
       clear(t, F_SEND_SYN | F_ACK_NOW);
+      t.lastSent = now;
       emitSyn(t);
     }
     return false;
