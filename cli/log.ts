@@ -18,6 +18,8 @@ export interface Logger {
   fatal(message: string): void;
   level(): Level;
   setLevel(level: Level): void;
+  /** Called at each change of the level. */
+  onLevel(listener: (level: Level) => void): void;
 }
 
 /** A whole line at once and at once: what was logged before a crash is there. */
@@ -50,12 +52,15 @@ export function createLogger(options: { level: Level; json: boolean }): Logger {
     },
     stream,
   );
+  const listeners: ((level: Level) => void)[] = [];
   return {
     log: (level, message, fields = {}) => logger[level](fields, message),
     fatal: message => logger.fatal(oneLine(message)),
     level: () => logger.level as Level,
     setLevel: level => {
       logger.level = level;
+      for (const listener of listeners) listener(level);
     },
+    onLevel: listener => listeners.push(listener),
   };
 }

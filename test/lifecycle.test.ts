@@ -81,14 +81,14 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
     for (const [client, address, port] of ways) {
       expect(await client.exchangeUdp({ address, port, sizes: [10], seed: 1 })).toEqual([10]);
     }
-    const flows = () => {
-      const detail = JSON.parse(world.nexd.nexctl('status', '--json').stdout) as {
-        companion: { counters: Record<string, number> };
-      };
-      return detail.companion.counters['udp_flows_open'];
-    };
-    expect(flows()).toBeGreaterThan(0);
-    await expect.poll(flows, { timeout: 10_000, interval: 500 }).toBe(0);
+    const counters = () =>
+      (JSON.parse(world.nexd.nexctl('status', '--json').stdout) as { counters: Record<string, number> }).counters;
+    for (const direction of ['egress', 'ingress']) {
+      expect(counters()[`${direction}_udp_flows`]).toBe(1);
+      await expect
+        .poll(() => counters()[`${direction}_udp_flow_ended_idle`], { timeout: 10_000, interval: 500 })
+        .toBe(1);
+    }
     for (const [client, address, port] of ways) {
       expect(await client.exchangeUdp({ address, port, sizes: [10], seed: 1 })).toEqual([10]);
     }

@@ -29,7 +29,7 @@ export function formatDetail(detail: StatusDetail): string {
   for (const { name: key, rules, policy, rejected } of detail.keys) {
     const who =
       policy === null ? '' : `, allow ${policy.allow.join(',') || 'all'}, deny ${policy.deny.join(',') || 'none'}`;
-    lines.push(`Rule ${key}: ${rules.join(' ')}${who}${rejected === null ? '' : `: REJECTED by Envoy: ${rejected}`}`);
+    lines.push(`Rule ${key}: ${rules.join(' ')}${who}${rejected === null ? '' : `: REJECTED ${rejected}`}`);
   }
   const keys = new Set(detail.keys.map(key => key.name));
   for (const { name: resource, message } of detail.envoy?.rejected ?? []) {

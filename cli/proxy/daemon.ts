@@ -18,7 +18,7 @@ import { version } from '../version.ts';
 import { Closers } from './closers.ts';
 import { describeKey } from './describe.ts';
 import { type ControlledDaemon, controlMethods, isHealthy } from './methods.ts';
-import type { DataPath, DataPathStatus, Front } from './parts.ts';
+import type { DataPath, DataPathStatus, Front, ServedKey } from './parts.ts';
 import { probeKeys, RuleService } from './rule-service.ts';
 import { RuntimeDirectory, type RuntimePaths } from './runtime-directory.ts';
 
@@ -124,8 +124,14 @@ export class ProxyDaemon implements ControlledDaemon {
 
     const makeFront = await this.makers.findFront(settings, logger, signal);
     const keys = proxyKeys(book.rules());
-    const blocked = await probeKeys(keys, settings.bind);
-    if (blocked !== undefined) throw new Failure(`Failed to add ${describeRule(blocked.key)}: ${blocked.problem}`);
+    const held = await probeKeys(keys, settings.bind);
+    for (const [name, problem] of held) {
+      const key = keys.find(one => one.name === name)!;
+      // Who types a rule wants to know at once; for one kept from before, the others must not stay away.
+      const typed = proxyKeys(settings.book.rules()).some(flag => flag.name === name);
+      if (typed) throw new Failure(`Failed to add ${describeRule(key)}: ${problem}`);
+      logger.log('error', `stored ${describeRule(key)} cannot be served, trying again: ${problem}`);
+    }
     for (const name of settings.policies.keys()) {
       if (!keys.some(key => key.name === name)) logger.log('warn', `the policy of ${name} has no rule yet`);
     }
@@ -153,7 +159,8 @@ export class ProxyDaemon implements ControlledDaemon {
     if (signal.aborted) return;
     const { policies, udpIdleSeconds, bind } = settings;
     const idle = udpIdleSeconds !== undefined ? { udpIdleSeconds } : {};
-    const service = new RuleService({ book, policies, bind, state, dataPath, front, log: logger.log, ...idle });
+    const service = new RuleService({ book, policies, bind, state, dataPath, front, log: logger.log, held, ...idle });
+    closers.add('rules', () => service.close());
     this.service = service;
     await service.start();
     if (signal.aborted) return;
@@ -224,12 +231,13 @@ export class ProxyDaemon implements ControlledDaemon {
         listenPort: data?.listenPort ?? null,
         aead: data?.aead ?? null,
       },
-      keys: (this.service?.keys() ?? []).map(key => ({
-        name: key.name,
-        rules: key.destinations.map(destination => formatRule({ ...key, destination })),
-        policy: key.policy ?? null,
-        rejected: rejected.find(({ name }) => name === key.name)?.message ?? null,
-      })),
+      keys: [
+        ...(this.service?.keys() ?? []).map(key => {
+          const refusal = rejected.find(({ name }) => name === key.name);
+          return describeServed(key, refusal && `by Envoy: ${refusal.message}`);
+        }),
+        ...(this.service?.heldKeys() ?? []).map(({ key, reason }) => describeServed(key, reason)),
+      ],
       envoy: front ?? null,
       warnings: this.state?.warnings ?? [],
       peers: (data?.peers ?? []).map(peer => ({ ...peer, healthy: isHealthy(peer) })),
@@ -243,6 +251,15 @@ export class ProxyDaemon implements ControlledDaemon {
 function describeRule(key: ProxyKey): string {
   const destination = key.destinations[0]!;
   return `${key.direction} proxy rule (${formatRule({ ...key, destination })})`;
+}
+
+function describeServed(key: ServedKey, rejected: string | undefined): object {
+  return {
+    name: key.name,
+    rules: key.destinations.map(destination => formatRule({ ...key, destination })),
+    policy: key.policy ?? null,
+    rejected: rejected ?? null,
+  };
 }
 
 /** Instances on one machine differ by their control socket. */

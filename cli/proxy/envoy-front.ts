@@ -26,6 +26,8 @@ const NODE_ID = 'nexd';
 const START_WITHIN = 30_000;
 const CHANGE_WITHIN = 10_000;
 const POLL = 30;
+/** What Envoy refuses is offered again this often (ms): a port that was taken may be free. */
+const RETRY = 5000;
 
 const POLICY_PREFIX = 'policy/';
 
@@ -43,6 +45,8 @@ export class EnvoyFront implements Front {
   private readonly ingressUdpPorts = new Map<string, number>();
   private served: ReadonlySet<string> = new Set();
   private begun = false;
+  private lastRefusal = '';
+  private readonly retryTimer: NodeJS.Timeout;
   private closing = false;
 
   private constructor(context: StartContext, which: WhichEnvoy, plane: ControlPlane) {
@@ -51,8 +55,14 @@ export class EnvoyFront implements Front {
     this.plane = plane;
     this.admin = new EnvoyAdmin(context.paths.adminSocket);
     this.log = context.logger.log;
+    this.retryTimer = setInterval(() => {
+      if (this.rejected().length > 0) plane.retry(NODE_ID);
+    }, RETRY).unref();
     plane.on('nack', ({ rejected, message }) => {
-      this.log('error', `Envoy refuses ${rejected.map(keyOfResource).join(', ')}: ${message}`);
+      const told = `Envoy refuses ${rejected.map(keyOfResource).join(', ')}: ${message}`;
+      // Said again at each retry.
+      if (told !== this.lastRefusal) this.log('error', told);
+      this.lastRefusal = told;
     });
   }
 
@@ -123,7 +133,7 @@ export class EnvoyFront implements Front {
       adminSocket: paths.adminSocket,
       // Its words about its own end are no news to who ends it.
       log: (level, message, fields) => this.log(this.closing ? 'debug' : level, message, fields),
-      logLevel: logger.level() === 'debug' ? 'info' : 'warn',
+      logLevel: logger.level(),
     });
     this.supervisor = supervisor;
     supervisor.start();
@@ -132,6 +142,9 @@ export class EnvoyFront implements Front {
     } catch (error) {
       throw new Failure(`Envoy (${this.which.path}) did not start: ${this.rejection() ?? reasonOf(error)}`);
     }
+    logger.onLevel(level => {
+      supervisor.setLogLevel(level).catch(error => this.log('warn', `Envoy's log level stays: ${reasonOf(error)}`));
+    });
     supervisor.on('exit', () => this.log('warn', 'Envoy has ended, starting it again'));
     supervisor.on('ready', () => this.log('info', `Envoy is back (pid ${supervisor.pid})`));
   }
@@ -201,6 +214,7 @@ export class EnvoyFront implements Front {
 
   async close(): Promise<void> {
     this.closing = true;
+    clearInterval(this.retryTimer);
     this.plane.removeAllListeners('nack');
     await this.supervisor?.stop();
     await this.plane.close();

@@ -430,6 +430,24 @@ describe('without Envoy', () => {
     expect((await nexd!.ctl('proxy', 'list')).stdout).toBe('--ingress tcp:81:127.0.0.1:1\n');
   });
 
+  test('a stored rule whose port is taken at the start does not keep the others away, and is served when the port is free', async () => {
+    const port = await freePort();
+    await start('none', '--ingress', `tcp:80:127.0.0.1:${page}`);
+    expect((await nexd!.ctl('proxy', 'add', 'egress', `tcp:${port}:10.99.0.1:80`)).code).toBe(0);
+    await nexd!.stop();
+    const busy = createServer();
+    await new Promise<void>(resolve => busy.listen(port, '127.0.0.1', resolve));
+    await start('none', '--ingress', `tcp:80:127.0.0.1:${page}`);
+    expect((await nexd!.ctl('proxy', 'list')).stdout).toContain(`--egress tcp:${port}:10.99.0.1:80\n`);
+    expect((await nexd!.ctl('status')).stdout).toContain(
+      `Rule egress/tcp/${port}: tcp:${port}:10.99.0.1:80: REJECTED port ${port}/tcp is already in use`,
+    );
+    await new Promise(resolve => busy.close(resolve));
+    await nexd!.until(/served now/, 10_000);
+    expect(await get(port)).toBe('bananas');
+    expect((await nexd!.ctl('status')).stdout).not.toContain('REJECTED');
+  });
+
   test('no key is told: not in output, log, status, state or arguments', async () => {
     await start('none', '--log-level', 'debug', '--ingress', `tcp:80:127.0.0.1:${page}`);
     await sleep(300);
@@ -467,6 +485,27 @@ describe.skipIf(!found.ok)('with Envoy', () => {
     await nexd!.until(/Envoy is back/, 20_000);
     await expect.poll(() => get(port).catch(() => ''), { timeout: 10_000 }).toBe('bananas');
     expect((await nexd!.ctl('status')).stdout).toMatch(/^Envoy: \S+ running \(pid \d+\)$/m);
+  });
+
+  test('what Envoy refuses stands in the status with its words, and is taken when it can be', async () => {
+    const port = await freePort();
+    await start(binary, '--egress', `tcp:${port}:10.99.0.1:80`, '--ingress', `tcp:80:127.0.0.1:${page}`);
+    const pid = Number(/running \(pid (\d+)\)/.exec(nexd!.stdout)![1]);
+    const thief = createServer();
+    process.kill(pid, 'SIGKILL');
+    await expect
+      .poll(() => new Promise(resolve => thief.once('error', () => resolve(false)).listen(port, () => resolve(true))), {
+        interval: 1,
+        timeout: 2000,
+      })
+      .toBe(true);
+    await nexd!.until(/Envoy is back/, 20_000);
+    await expect
+      .poll(async () => (await nexd!.ctl('status')).stdout, { timeout: 15_000 })
+      .toMatch(new RegExp(`REJECTED by Envoy: .*${port}`));
+    await new Promise(resolve => thief.close(resolve));
+    await expect.poll(() => get(port).catch(() => ''), { timeout: 20_000 }).toBe('bananas');
+    expect((await nexd!.ctl('status')).stdout).not.toContain('REJECTED');
   });
 
   test('an Envoy that you run yourself', async () => {

@@ -22,18 +22,21 @@ export interface RuleServiceOptions {
   dataPath: DataPath;
   front: Front;
   log: LogFunction;
+  /** Keys that cannot be served yet, by name, and why: their ports are probed again until they are free. */
+  held?: ReadonlyMap<string, string>;
 }
 
-/** The first of these egress keys whose listener could not be opened, and why. */
-export async function probeKeys(
-  keys: readonly ProxyKey[],
-  bind: string,
-): Promise<{ key: ProxyKey; problem: string } | undefined> {
+/** Between two tries to serve what is held (ms). */
+const RETRY = 5000;
+
+/** Those of the egress keys whose listener could not be opened, by name, and why. */
+export async function probeKeys(keys: readonly ProxyKey[], bind: string): Promise<Map<string, string>> {
+  const blocked = new Map<string, string>();
   for (const key of keys) {
     const problem = key.direction === 'egress' ? await probeListener(key, bind) : undefined;
-    if (problem !== undefined) return { key, problem };
+    if (problem !== undefined) blocked.set(key.name, problem);
   }
-  return undefined;
+  return blocked;
 }
 
 /** The data path answers within milliseconds unless it hangs (ms). */
@@ -60,18 +63,26 @@ export class RuleService {
   private readonly options: RuleServiceOptions;
   private book: RuleBook;
   private served: ServedKey[] = [];
+  private readonly held: Map<string, string>;
+  private retryTimer: NodeJS.Timeout | undefined;
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: RuleServiceOptions) {
     this.options = options;
     this.book = options.book;
+    this.held = new Map(options.held);
   }
 
   /** Serve the rules of the start. Throws Failure; the caller then takes everything down. */
   start(): Promise<void> {
     return this.exclusive(async () => {
       this.served = await this.serve(this.book, this.served);
+      if (this.held.size > 0) this.retryTimer = setInterval(() => this.retry(), RETRY).unref();
     });
+  }
+
+  close(): void {
+    clearInterval(this.retryTimer);
   }
 
   /** `--egress RULE` lines. */
@@ -81,6 +92,14 @@ export class RuleService {
 
   keys(): readonly ServedKey[] {
     return this.served;
+  }
+
+  /** Keys with rules that are not served, and why. */
+  heldKeys(): { key: ProxyKey; reason: string }[] {
+    return proxyKeys(this.book.rules()).flatMap(key => {
+      const reason = this.held.get(key.name);
+      return reason === undefined ? [] : [{ key, reason }];
+    });
   }
 
   add(direction: Direction, text: string): Promise<void> {
@@ -112,14 +131,20 @@ export class RuleService {
 
   private async change(book: RuleBook): Promise<void> {
     const before = this.served;
-    const old = new Set(before.map(key => key.name));
-    const added = proxyKeys(book.rules()).filter(key => !old.has(key.name));
-    const blocked = await probeKeys(added, this.options.bind);
-    if (blocked !== undefined) throw new Failure(blocked.problem);
+    const known = new Set([...before.map(key => key.name), ...this.held.keys()]);
+    const keys = proxyKeys(book.rules());
+    const [problem] = (
+      await probeKeys(
+        keys.filter(key => !known.has(key.name)),
+        this.options.bind,
+      )
+    ).values();
+    if (problem !== undefined) throw new Failure(problem);
     try {
       this.served = await this.serve(book, before);
       this.options.state.saveRules(book.stored());
       this.book = book;
+      for (const name of this.held.keys()) if (!keys.some(key => key.name === name)) this.held.delete(name);
     } catch (error) {
       await this.restore(before);
       throw error;
@@ -128,7 +153,7 @@ export class RuleService {
 
   private async serve(book: RuleBook, before: readonly ServedKey[]): Promise<ServedKey[]> {
     const { policies, udpIdleSeconds, dataPath, front } = this.options;
-    const plain = proxyKeys(book.rules());
+    const plain = proxyKeys(book.rules()).filter(key => !this.held.has(key.name));
     const ingressUdpPorts = await front.prepare(plain);
     const keys: ServedKey[] = plain.map(key => {
       const policy = policies.get(key.name);
@@ -148,6 +173,29 @@ export class RuleService {
     if (failed !== undefined) throw new Failure(`${failed.name}: ${failed.error ?? 'refused by the data path'}`);
     await front.serve(keys, reports, changed);
     return keys;
+  }
+
+  /** Serve what was held and can be served now. */
+  private retry(): Promise<void> {
+    return this.exclusive(async () => {
+      const held = this.heldKeys();
+      const blocked = await probeKeys(
+        held.map(({ key }) => key),
+        this.options.bind,
+      );
+      const free = held.filter(({ key }) => !blocked.has(key.name));
+      if (free.length === 0) return;
+      const before = this.served;
+      for (const { key } of free) this.held.delete(key.name);
+      try {
+        this.served = await this.serve(this.book, before);
+        for (const { key } of free) this.options.log('info', `${key.name}: served now`);
+      } catch (error) {
+        for (const { key, reason } of free) this.held.set(key.name, reason);
+        this.options.log('warn', `${free.map(({ key }) => key.name).join(', ')}: still not served: ${reasonOf(error)}`);
+        await this.restore(before);
+      }
+    });
   }
 
   /** Back to what was served before a change that failed half-way. */

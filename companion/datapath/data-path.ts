@@ -16,6 +16,7 @@ import {
 import { OuterSocket } from './outer-socket.ts';
 import { PacketRecorder } from './packet-recorder.ts';
 import { Pump } from './pump.ts';
+import { RandomPool } from './random-pool.ts';
 import { EpollReactor } from './reactor.ts';
 import { Relays } from './relays.ts';
 import { nativeAddress, systemCalls } from './system-calls.ts';
@@ -91,10 +92,11 @@ export class DataPath {
         throw new Error(`more addresses than the stack has places for: ${start.addresses.length}`);
 
     const { aead, tier, skipped } = selectAead(memory);
+    const random = new RandomPool();
     this.#tunnel = new Tunnel({
       memory,
       aead,
-      random: n => new Uint8Array(randomBytes(n)),
+      random: n => random.take(n),
       now: now / 1000,
       mtu: start.mtu,
     });

@@ -114,6 +114,8 @@ export class Testbed {
   readonly far: TestNode;
   /** Whether a packet is lost. */
   lose: (packet: Uint8Array) => boolean = () => false;
+  /** Set to an array: packets to the near node wait in it until `release`. */
+  held: Uint8Array[] | undefined;
   #stopped = false;
   readonly #ended: Promise<void>;
 
@@ -137,6 +139,17 @@ export class Testbed {
       quiet = this.turn() ? 0 : quiet + 1;
       await new Promise<void>(resolve => (quiet < 20 ? setImmediate(resolve) : setTimeout(resolve, 1)));
     }
+  }
+
+  /** Hands over what was held as one batch. */
+  release(): void {
+    const packets = this.held ?? [];
+    this.held = undefined;
+    for (const packet of packets) {
+      this.near.stack.u8.set(packet, this.near.incoming);
+      this.near.take(this.near.stack.input(this.near.incoming, packet.length));
+    }
+    this.near.dispatch();
   }
 
   /** One turn of both nodes. -> whether packets moved. */
@@ -171,6 +184,10 @@ export class Testbed {
     const length = from.stack.u32[(from.lengths >>> 2) + i]!;
     const packet = from.stack.u8.subarray(from.slots + i * STRIDE, from.slots + i * STRIDE + length);
     if (this.lose(packet)) return;
+    if (this.held !== undefined && to === this.near) {
+      this.held.push(packet.slice());
+      return;
+    }
     to.stack.u8.set(packet, to.incoming);
     to.take(to.stack.input(to.incoming, length));
   }

@@ -119,7 +119,6 @@ export class UdpIntake implements Resumable {
     const { sys, memory } = this.#io;
     this.#waiting.delete(reader);
     for (let i = 0; i < BATCHES_PER_TURN; i++) {
-      this.#rearm();
       const count = sys.recvmmsg(reader.fd, memory.base + this.#messages, BATCH, 0);
       if (count < 0) {
         if (count === -EAGAIN) return;
@@ -130,7 +129,8 @@ export class UdpIntake implements Resumable {
       }
       this.#used = count;
       if (!this.#deliver(reader, 0, count)) return;
-      if (reader.closed) return;
+      // Fewer than asked for: the queue is empty now, and what comes later makes an edge.
+      if (reader.closed || count < BATCH) return;
     }
     this.#waiting.add(reader);
     this.#io.resumeLater(this);

@@ -132,6 +132,23 @@ describe.each(['none', 'envoy'] as const)('egress, mode %s', mode => {
     expect(new Set(service.received.map(one => one.port)).size).toBe(2);
   });
 
+  test('a flow lives as long as one direction does', async () => {
+    const service = await Datagrams.open();
+    const port = await open(service, { mode }, { udpIdleSeconds: 0.3 });
+    const client = await Datagrams.open();
+    const every100ms = async (send: () => void) => {
+      for (let i = 0; i < 6; i++) {
+        send();
+        await new Promise(resolve => setTimeout(resolve, 100));
+      }
+    };
+    await every100ms(() => client.send('question', port));
+    expect(new Set(service.received.map(one => one.port)).size).toBe(1);
+    await every100ms(() => service.send('answer', service.received[0]!.port));
+    expect(client.received.length).toBe(6);
+    expect(count('egress_udp_flows')).toBe(1);
+  });
+
   test('the longest idle flow makes room', async () => {
     const service = await echo();
     const port = await open(service, { mode, udpFlowsPerRule: 2 });

@@ -48,12 +48,14 @@ test('host bits of a prefix do not count', () => {
   expect(t.prefixesOf(2)).toEqual([prefix('10.0.0.0/8')].map(({ address, length }) => ({ address, length })));
 });
 
+const BITS = Array.from({ length: 256 }, (_, byte) => byte.toString(2).padStart(8, '0'));
+
 /** The obvious way: a list, and every entry looked at. */
 class NaiveTable {
   entries: { key: string; bits: string; v4: boolean; peer: number }[] = [];
 
   static bits({ address, length }: Prefix): { key: string; bits: string; v4: boolean } {
-    const all = [...address].map(byte => byte.toString(2).padStart(8, '0')).join('');
+    const all = Array.from(address, byte => BITS[byte]).join('');
     const v4 = length >= 96 && all.startsWith('0'.repeat(80) + '1'.repeat(16));
     const bits = all.slice(0, length);
     return { key: bits, bits, v4 };

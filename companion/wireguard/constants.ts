@@ -57,7 +57,7 @@ export const ENDPOINT_SIZE = 18;
 export const HANDSHAKE_QUEUE_SIZE = 1024;
 export const UNDER_LOAD_QUEUE = HANDSHAKE_QUEUE_SIZE / 8;
 export const UNDER_LOAD_TIME = 1_000;
-/** Handshake messages a second that we take on before cookies are asked for; one costs about 0.6 ms. */
+/** Handshake messages a second that we take on before cookies are asked for; one costs about 1 ms. */
 export const HANDSHAKE_RATE = 256;
 export const HANDSHAKES_PER_SECOND = 20;
 export const HANDSHAKE_BURST = 5;

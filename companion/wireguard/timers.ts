@@ -48,6 +48,11 @@ export class PeerTimers {
     return Math.min(this.#retransmitAt, this.#keepaliveAt, this.#newHandshakeAt, this.#wipeAt, this.#persistentAt);
   }
 
+  /** Whether an initiation of ours waits for its answer. */
+  get handshaking(): boolean {
+    return this.#retransmitAt !== NEVER;
+  }
+
   /** Milliseconds; 0 turns it off. */
   setPersistentInterval(interval: number, now: number): void {
     this.#persistentInterval = interval;

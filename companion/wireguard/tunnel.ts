@@ -4,6 +4,8 @@
  *
  * `receive`, `route`, `ready` and `sealBatch` run per packet and allocate nothing. Time stands still between two calls
  * that carry `now`: begin each turn of the event loop with `advance(now)`.
+ *
+ * Longer than a file here should be: what a packet, a timer or a session changes is the same state of the same peer.
  */
 import type { PeerId, SessionAction, TransportAction } from './actions.ts';
 import type { Aead } from './aead.ts';
@@ -352,14 +354,23 @@ export class Tunnel {
             this.#sendKeepalive(peer);
             break;
           case 'wipe':
-            this.#deleteKeypairs(peer.keypairs.clear());
-            this.#dropStaged(peer);
-            this.#actions.push({ type: 'forget', peer: peer.id });
+            this.#wipe(peer);
             break;
         }
       }
       this.#schedule(peer);
     }
+  }
+
+  /** A handshake that happens to be under way, and what waits for it, is left alone until the next time. */
+  #wipe(peer: TunnelPeerState): void {
+    this.#deleteKeypairs(peer.keypairs.clear());
+    if (peer.timers.handshaking) {
+      peer.timers.sessionDerived(this.#now);
+      return;
+    }
+    this.#dropStaged(peer);
+    this.#actions.push({ type: 'forget', peer: peer.id });
   }
 
   /**
@@ -393,7 +404,7 @@ export class Tunnel {
 
   /** What has come up since the last call; drain it after every call into the tunnel. */
   actions(): TransportAction[] {
-    if (this.#actions.length === 0) return this.#actions;
+    if (this.#actions.length === 0) return []; // not the live one, which will grow
     const actions = this.#actions;
     this.#actions = [];
     return actions;

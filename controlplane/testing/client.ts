@@ -69,6 +69,12 @@ export class RawStream<Request, Response> {
     return this.#queue.splice(0);
   }
 
+  /** Calls `handle` with each response instead of keeping it. */
+  onResponse(handle: (response: Response) => void): void {
+    this.#call.removeAllListeners('data');
+    this.#call.on('data', handle);
+  }
+
   pause(): void {
     this.#call.pause();
   }

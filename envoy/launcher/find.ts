@@ -43,10 +43,11 @@ export async function findEnvoy(options: FindOptions = {}): Promise<FindResult> 
     if (found.ok) return found;
     progress(`not used: ${found.error}`);
   }
-  if (options.fetch === false && !isExecutable(cachedEnvoy(cacheDirectory))) {
+  const cached = cacheDirectory !== undefined && isExecutable(cachedEnvoy(cacheDirectory));
+  if (options.fetch === false && !cached) {
     return { ok: false, error: 'no Envoy found: name one with --envoy PATH or ENVOY_BIN, or put envoy on PATH' };
   }
-  const fetched = await fetchEnvoy({ ...options, cacheDirectory });
+  const fetched = await fetchEnvoy({ ...options, ...(cacheDirectory === undefined ? {} : { cacheDirectory }) });
   if (!fetched.ok) return fetched;
   return await check(fetched.path, fetched.fetched ? 'fetched' : 'cache');
 }

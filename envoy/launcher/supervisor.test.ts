@@ -1,8 +1,8 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { bootstrap } from '../bootstrap.ts';
 import { freePort } from '../testing/net.ts';
@@ -75,11 +75,13 @@ test('starts, answers, is started again after a crash, stops', async () => {
   expect(log).toContain('error Envoy ended by SIGKILL');
 
   const second = envoy.pid!;
+  // The process group (proc(5), stat): a signal to ours does not reach it.
+  expect(readFileSync(`/proc/${second}/stat`, 'utf8').split(') ')[1]!.split(' ')[2]).toBe(String(second));
   await envoy.stop();
   expect(() => process.kill(second, 0)).toThrow('ESRCH');
   expect(envoy.pid).toBeUndefined();
   expect(await envoy.admin.ready()).toBe(false);
-  expect(log.filter(line => line.startsWith('error'))).toEqual(['error Envoy ended by SIGKILL']);
+  expect(log.filter(line => /^(error|warn)/.test(line))).toEqual(['error Envoy ended by SIGKILL']);
 });
 
 test('a configuration that Envoy refuses is told with the reason, and tried again ever later', async () => {
@@ -114,17 +116,35 @@ test('one that does not end is killed', async () => {
   expect(log).toContain('warn Envoy did not end in time and was killed');
 });
 
-test('is not started from a worker thread', async () => {
+test('when we are killed, so is Envoy', async () => {
+  supervise(configuration(await freePort()));
   const url = new URL('./supervisor.ts', import.meta.url).href;
+  const options = {
+    binary: envoyBinary,
+    configPath: join(folder, 'envoy.json'),
+    adminSocket: join(folder, 'admin.sock'),
+  };
   const code = `
-    const { parentPort } = require('node:worker_threads');
-    import(${JSON.stringify(url)}).then(({ EnvoySupervisor }) => {
-      try { new EnvoySupervisor({ binary: 'x', configPath: 'x', adminSocket: 'x', log() {} }).start(); parentPort.postMessage('started'); }
-      catch (error) { parentPort.postMessage(error.message); }
-    });`;
-  const worker = new Worker(code, { eval: true });
-  expect((await once(worker, 'message'))[0]).toBe('Envoy must be started from the main thread');
-  await worker.terminate();
+    import { EnvoySupervisor } from ${JSON.stringify(url)};
+    const envoy = new EnvoySupervisor({ ...${JSON.stringify(options)}, concurrency: 1, log() {} });
+    envoy.start();
+    await envoy.untilReady();
+    console.log(envoy.pid);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '--eval', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const pid = Number(String((await once(parent.stdout, 'data'))[0]));
+  expect(process.kill(pid, 0)).toBe(true);
+  parent.kill('SIGKILL');
+  const state = () => {
+    try {
+      // An orphan that has ended stays as a zombie where nobody reaps (proc(5), stat).
+      return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]![0];
+    } catch {
+      return 'gone';
+    }
+  };
+  await expect.poll(() => ['gone', 'Z', 'X'].includes(state()!), { timeout: 10_000 }).toBe(true);
 });
 
 test('an admin socket where nobody is', async () => {

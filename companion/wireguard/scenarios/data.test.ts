@@ -183,6 +183,14 @@ describe('D-3 cryptokey routing on receipt', () => {
     }
   });
 
+  test('A3: IPv4 dressed up as IPv6 does not profit from the answer remembered for IPv4', () => {
+    const { probe, drops } = probed();
+    expect(probe.delivers(small)).toBe(1);
+    expect(probe.delivers(ipv6('::ffff:10.0.0.1', 'fd00::2', new Uint8Array(8)))).toBe(0);
+    expect(drops.get('inner-martian')).toBe(1);
+    expect(probe.delivers(small)).toBe(1);
+  });
+
   test('D-5 allowed IPs move to another peer under live sessions', () => {
     const world = new World(33);
     const b = world.node('b');

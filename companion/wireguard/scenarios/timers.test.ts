@@ -271,6 +271,20 @@ describe('D-12 the end of a session', () => {
     expect(numbers(a)).toEqual([1]);
   });
 
+  test('a packet just before the 540 s: the handshake it starts is not forgotten with the rest', () => {
+    const { world, a, b } = quiet();
+    world.fate = () => [100];
+    world.run(509_950);
+    world.send(a, toB(1));
+    world.run(1000);
+    expect(numbers(b)).toEqual([0, 1]);
+    world.run(545_000);
+    expect(
+      a.engine.events.filter(e => e.type === 'forget'),
+      'but later',
+    ).toHaveLength(1);
+  });
+
   test('a machine that slept for ten minutes: traffic within 6 s', () => {
     const { world, a, b } = quiet();
     world.now += 600_000; // no timer ran
