@@ -62,15 +62,26 @@ describe.skipIf(why !== undefined).each(['none', 'auto'] as const)('--envoy %s',
     });
 
     test('a reset by the client reaches the server', async () => {
-      const way = world.way(direction, family, 'silent');
-      const before = (await way.server.ends(way.serverAddress, way.serverPort)).ended.length;
+      const way = world.way(direction, family, 'echo');
+      const ends = () => way.server.ends(way.serverAddress, way.serverPort);
+      const before = (await ends()).ended.length;
       const held = await way.client.hold(way.to.address, way.to.port);
-      await expect.poll(async () => (await way.server.ends(way.serverAddress, way.serverPort)).open).toBeGreaterThan(0);
+      expect(await way.client.ping(held, 'here')).toBe(true);
       await way.client.release(held, 'reset');
-      await expect
-        .poll(async () => (await way.server.ends(way.serverAddress, way.serverPort)).ended.length, { timeout: 5000 })
-        .toBeGreaterThan(before);
-      expect((await way.server.ends(way.serverAddress, way.serverPort)).ended.at(-1)).toBe('reset');
+      await expect.poll(async () => (await ends()).ended.length, { timeout: 5000 }).toBeGreaterThan(before);
+      expect((await ends()).ended.at(-1)).toBe('reset');
+    });
+
+    test('a reset by the client reaches a server that has said nothing', async () => {
+      const way = world.way(direction, family, 'silent');
+      const ends = () => way.server.ends(way.serverAddress, way.serverPort);
+      const before = (await ends()).ended.length;
+      const held = await way.client.hold(way.to.address, way.to.port);
+      await expect.poll(async () => (await ends()).open).toBeGreaterThan(0);
+      await way.client.release(held, 'reset');
+      await expect.poll(async () => (await ends()).ended.length, { timeout: 5000 }).toBeGreaterThan(before);
+      // A unix socket carries a reset only while bytes of the other side lie unread in it (docs/operations.md, known limitations).
+      expect((await ends()).ended.at(-1)).toBe(envoy === 'auto' && direction === 'ingress' ? 'eof' : 'reset');
     });
 
     test('a destination that refuses: closed within 1 s', async () => {

@@ -6,6 +6,7 @@ import { createLogger, type Logger } from '../log.ts';
 import { version } from '../version.ts';
 import { GLOBAL_OPTIONS, type GlobalFlags, PROXY_OPTIONS, type ProxyFlags } from './options.ts';
 import { checkProxyFlags, parseLogLevel } from './proxy-settings.ts';
+import type { RenderFlags } from './render.ts';
 import { checkServiceFlags } from './service-flags.ts';
 
 const EXAMPLES = `
@@ -125,6 +126,19 @@ function buildProgram(setLogger: (logger: Logger) => void): Command {
       await runProxy(settings, logger);
     });
   copy(PROXY_OPTIONS, proxy);
+  const render = program
+    .command('render')
+    .summary('print the rules as a static Envoy configuration')
+    .description('Print TCP rules as a static Envoy configuration (YAML) that expects the companion in --runtime-dir.')
+    .action(async (flags: RenderFlags) => {
+      const { renderConfiguration } = await import('./render.ts');
+      process.stdout.write(renderConfiguration(flags));
+    });
+  const rendered = ['--egress', '--ingress', '--allow', '--deny', '--bind', '--runtime-dir'];
+  copy(
+    PROXY_OPTIONS.filter(option => rendered.includes(option.long ?? '')),
+    render,
+  );
   for (const [name, what] of Object.entries(NOT_HERE)) {
     program
       .command(name, { hidden: true })

@@ -201,11 +201,24 @@ describe.runIf(available)('through Envoy', () => {
     expect(client.error).toBe('ECONNRESET');
   });
 
-  test('a reset of the server while an upload is stalled', async () => {
+  /** Writes until the near node takes no more, and `more` bytes on top, which then lie in Envoy and in front of it. */
+  async function stall(client: End, more: number): Promise<void> {
+    const taken = () => testbed.near.counters.get('tcp_bytes_to_peer');
+    for (let quiet = 0, before = taken(); quiet < 20; ) {
+      if (quiet === 0) client.write(randomBytes(100_000));
+      await new Promise(resolve => setTimeout(resolve, 5));
+      quiet = taken() === before ? quiet + 1 : 0;
+      before = taken();
+    }
+    client.write(randomBytes(more));
+    await moment();
+  }
+
+  // Envoy has taken all of the client's bytes, or leaves some in the client's socket.
+  test.each([500_000, 8 << 20])('a reset of the server while an upload is stalled, %i bytes on', async more => {
     const { client, server: end } = await pair();
     end.socket.pause();
-    client.write(randomBytes(8 << 20));
-    await moment();
+    await stall(client, more);
     end.reset();
     await over(client);
     expect(client.error).toBe('ECONNRESET');

@@ -1,4 +1,4 @@
-import { formatEndpoint, parseAddress } from '../../rules/index.ts';
+import { parseAddress } from '../../rules/index.ts';
 import { ERROR_IN_USE } from '../netstack/index.ts';
 import { UNIX_PATH_MAX_BYTES } from './constants.ts';
 import { type Destinations, type HostPort, sameDestination } from './destinations.ts';
@@ -194,7 +194,7 @@ class IngressUdpKey implements KeyRelay {
     const ready =
       io.ctx.config.mode === 'none' || key.ingressUdpPort !== undefined
         ? fine(key)
-        : bad(key, `${formatEndpoint('127.0.0.1', 0)}: Envoy's UDP listener has no port yet`);
+        : bad(key, 'the port of Envoy’s UDP listener is not known yet');
     if (this.#ingress !== undefined) {
       this.#ingress.update(key);
       return ready;

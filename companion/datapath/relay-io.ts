@@ -11,7 +11,7 @@ import type { SystemCalls } from './system-calls.ts';
 // Implementation
 
 /** Spans of a stack buffer that one readv or writev takes. */
-export const MAX_SPANS = 16;
+export const MAX_SPANS = 64;
 /** Bytes that one stream moves in one direction before the others have their turn. */
 export const TURN_BYTES = 256 * 1024;
 

@@ -119,6 +119,7 @@ export class UdpIntake implements Resumable {
     const { sys, memory } = this.#io;
     this.#waiting.delete(reader);
     for (let i = 0; i < BATCHES_PER_TURN; i++) {
+      this.#rearm();
       const count = sys.recvmmsg(reader.fd, memory.base + this.#messages, BATCH, 0);
       if (count < 0) {
         if (count === -EAGAIN) return;

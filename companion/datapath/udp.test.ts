@@ -252,6 +252,32 @@ describe('egress', () => {
     await until(() => count('egress_udp_flow_ended_refused') === 1);
   });
 
+  test('an answer from elsewhere is nobody’s', async () => {
+    const service = await Datagrams.open();
+    const port = await open(service);
+    const client = await Datagrams.open();
+    client.send('question', port);
+    await until(() => service.received.length === 1);
+    testbed.held = [];
+    service.send('answer', service.received[0]!.port);
+    await until(() => testbed.held!.length === 1);
+    const [packet] = testbed.held;
+    const forged = packet!.slice();
+    // From 10.0.0.130, in an IPv4 packet without options; no UDP checksum (RFC 768).
+    forged[15] = 130;
+    forged.set([0, 0], 26);
+    forged.set([0, 0], 10);
+    let sum = 0;
+    for (let i = 0; i < 20; i += 2) sum += (forged[i]! << 8) | forged[i + 1]!;
+    sum = (sum & 0xffff) + (sum >> 16);
+    forged.set([(~sum >> 8) & 0xff, ~sum & 0xff], 10);
+    testbed.held = [forged, packet!];
+    testbed.release();
+    await until(() => client.received.length > 0);
+    expect(client.texts).toEqual(['answer']);
+    expect(count('egress_udp_wrong_source')).toBe(1);
+  });
+
   test('a flood is bounded and the flow lives on', async () => {
     const service = await echo();
     const port = await open(service);

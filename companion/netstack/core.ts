@@ -50,6 +50,8 @@ export interface Core {
   udpBind(port: number): number;
   udpUnbind(port: number): void;
   udpSend(sourcePort: number, destination: number, destinationPort: number, payload: number, length: number): number;
+  places(): number;
+  handleAt(place: number): number;
   inspect(conn: number, to: number): number;
   sum(p: number, length: number): bigint;
   copySum(dst: number, src: number, length: number): bigint;

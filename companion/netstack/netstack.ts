@@ -290,6 +290,16 @@ export class Netstack {
     return result;
   }
 
+  /** Handles of all connections, those included that finish by themselves after `close`: for `inspect` and nothing else. */
+  connections(): number[] {
+    const handles: number[] = [];
+    for (let place = 0; place < this.#core.places(); place++) {
+      const handle = this.#core.handleAt(place);
+      if (handle !== 0) handles.push(handle);
+    }
+    return handles;
+  }
+
   /** For tests of the wrap at 2^32: every later connection starts its sequence numbers at `isn`. */
   pinIsn(isn: number): void {
     this.#core.pinIsn(isn);

@@ -10,13 +10,15 @@ import {
   type MatcherSchema,
   pack,
   RouteSchema,
+  SocketOption_SocketState,
+  type SocketOptionSchema,
   SourceIPInputSchema,
   TrafficDirection,
   UdpListenerConfigSchema,
   UdpProxyConfigSchema,
   UdpSocketConfigSchema,
 } from '../../envoy/api/index.ts';
-import { OPEN_POLICY, parsePrefix } from '../../rules/index.ts';
+import { formatAddress, OPEN_POLICY, parseAddress, parsePrefix } from '../../rules/index.ts';
 import { accessLog } from './access-log.ts';
 import { cidrRange, listenAddress, socketAddress } from './address.ts';
 import { admittedPrefixes } from './admitted.ts';
@@ -27,6 +29,31 @@ type OnMatch = MessageInitShape<typeof Matcher_OnMatchSchema>;
 
 /** Nobody's address (RFC 4291 §2.5.2): stands where a list of ranges may not be empty. */
 const NOBODY = parsePrefix('::/128')!;
+
+/** From Linux's in.h and in6.h. */
+const IPPROTO_IP = 0;
+const IP_MTU_DISCOVER = 10;
+const IPPROTO_IPV6 = 41;
+const IPV6_MTU_DISCOVER = 23;
+const PMTUDISC_DONT = 0;
+
+const mayFragment = (level: number, name: number): MessageInitShape<typeof SocketOptionSchema> => ({
+  description: 'may be fragmented',
+  level: BigInt(level),
+  name: BigInt(name),
+  value: { case: 'intValue', value: BigInt(PMTUDISC_DONT) },
+  state: SocketOption_SocketState.STATE_BOUND,
+});
+
+/**
+ * Envoy forbids fragmentation on every UDP listener, for QUIC's sake. A datagram is passed on as large as it came, so an answer
+ * that the link must cut would be lost (seen with 65,507 bytes to an IPv6 client on loopback).
+ */
+function fragmentation(host: string): MessageInitShape<typeof SocketOptionSchema>[] {
+  const ipv4 = mayFragment(IPPROTO_IP, IP_MTU_DISCOVER);
+  const isIPv4 = formatAddress(parseAddress(host)!).includes('.');
+  return isIPv4 ? [ipv4] : [mayFragment(IPPROTO_IPV6, IPV6_MTU_DISCOVER), ipv4];
+}
 
 const socketConfig = create(UdpSocketConfigSchema, { maxRxDatagramSize: BigInt(LARGEST_DATAGRAM) });
 
@@ -86,6 +113,7 @@ export function egressUdpListener(key: ResourceKey, input: ResourceInput): Liste
   return listener(key, input, sourceMatcher(key), {
     trafficDirection: TrafficDirection.OUTBOUND,
     address: listenAddress(input.bind, input.ipv6 ?? true, key.port, 'udp'),
+    socketOptions: fragmentation(input.bind !== '' ? input.bind : (input.ipv6 ?? true) ? '::' : '0.0.0.0'),
   });
 }
 
@@ -98,6 +126,7 @@ export function ingressUdpListener(key: ResourceKey, input: ResourceInput, port:
     {
       trafficDirection: TrafficDirection.INBOUND,
       address: socketAddress('127.0.0.1', port, 'udp'),
+      socketOptions: fragmentation('127.0.0.1'),
     },
   );
 }

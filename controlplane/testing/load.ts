@@ -24,8 +24,10 @@ interface Received {
 }
 
 /** Child: opens `count` streams and reports each response. */
-function runClients(socketPath: string, count: number): void {
+async function runClients(socketPath: string, count: number): Promise<void> {
   for (let node = 0; node < count; node++) {
+    // The queue of a listening unix socket holds 511 connections; one more is refused.
+    if (node % 250 === 249) await new Promise(resolve => setTimeout(resolve, 100));
     const stream = new RawClient(`unix:${socketPath}`).delta();
     stream.send({ node: { id: `node-${node}`, userAgentName: 'envoy' }, typeUrl: typeUrls.cluster });
     stream.onResponse(response => {
@@ -115,7 +117,7 @@ async function measure(nodes: number, rules: number, edits: number): Promise<obj
 
 const [first, second, third] = process.argv.slice(2);
 if (first === 'clients') {
-  runClients(second!, Number(third));
+  await runClients(second!, Number(third));
 } else {
   const result = await measure(Number(first ?? 500), Number(second ?? 100), Number(third ?? 10_000));
   process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -30,7 +30,7 @@ import { carveRanges } from './tcp/reassembly';
 import { recvPeek as peek } from './tcp/receivequeue';
 import { carveRecords, recordsUsed } from './tcp/scoreboard';
 import { releaseReservation, sendCommit as commit, sendReserve as reserveSpace, sendRoom as roomOf } from './tcp/sendqueue';
-import { byHandle, carveTable, connectionCount } from './tcp/table';
+import { byHandle, carveTable, connectionAt, connectionCount, connectionPlaces, handleOf } from './tcp/table';
 import { ESTABLISHED, F_FIN_RECEIVED, has, none } from './tcp/tcb';
 import { carveTimeWait, timeWaitDeadline, timeWaits } from './tcp/timewait';
 import { ready } from './tcp/lists';
@@ -256,6 +256,17 @@ export function udpSend(sourcePort: u32, destination: usize, destinationPort: u3
 export function inspect(conn: i32, to: usize): u32 {
   const t = byHandle(conn);
   return none(t) ? 0 : inspectConnection(t, to);
+}
+
+/** How far `handleAt` may be asked. */
+export function places(): u32 {
+  return connectionPlaces();
+}
+
+/** A handle that `inspect` takes, orphans included; 0 = nothing there. */
+export function handleAt(place: u32): i32 {
+  const t = connectionAt(place);
+  return none(t) ? 0 : handleOf(t);
 }
 
 /** Brings the gauges up to date. @returns the table of counters */

@@ -64,7 +64,7 @@ export function fuzz(seed: number, packets: number): { sent: number; received: n
   }
   const stats = stack.stats();
   for (const gauge of ['connections', 'timeWaits', 'recordsUsed', 'halfOpen', 'timers', 'datagramsQueued', 'pagesUsed'] as const)
-    if (stats[gauge] !== 0) throw new Error(`${gauge} = ${stats[gauge]} at the end`);
+    if (stats[gauge] !== 0) throw new Error(`${gauge} = ${stats[gauge]} at the end ${JSON.stringify(stack.connections().map(conn => stack.inspect(conn)))}`);
   return { sent, received: stats['packetsIn']! };
 }
 

@@ -46,8 +46,6 @@ describe('trap-08 silly windows, receiving', () => {
     s.send('A', { seq, data: 'p' });
     expect(s.expect('A').window).toBe(0);
     s.read(400);
-    s.drain();
-    s.send('A', { seq, data: 'p' });
     expect(s.expect('A').window).toBeGreaterThan(0);
   });
 });
@@ -89,7 +87,7 @@ describe('trap-10 lost window update', () => {
     s.drain();
     s.write(100);
     s.silent();
-    s.pass(1_200_000);
+    s.pass(300_000);
     s.expect('A', { seq: 1, length: 1 });
     s.send('A', { seq: 1, ack: 2, window: 65_535 });
     s.expect('A', { seq: 2, length: 99 });

@@ -5,8 +5,8 @@ import { carve } from '../memory';
 import { destinationHi, destinationLo, sourceHi, sourceLo } from '../packet';
 
 /**
- * Puts fragments together (RFC 791 3.2, RFC 8200 4.5), in buffers of their own with a bit per 8 bytes. An overlap that is no exact
- * repetition ends the datagram (RFC 5722), in IPv4 too; the oldest gives way when all places are taken.
+ * Puts fragments together (RFC 791 3.2, RFC 8200 4.5), in buffers of their own with a bit per 8 bytes. An overlap that brings
+ * anything new ends the datagram (RFC 5722), in IPv4 too, and bytes are never replaced; the oldest gives way when all places are taken.
  */
 @unmanaged
 class Reassembly {

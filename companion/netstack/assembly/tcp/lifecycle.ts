@@ -92,6 +92,8 @@ export function establish(t: Tcb): void {
   t.stateAt = Infinity;
   t.unansweredSince = 0;
   t.pacedAt = now;
+  // The initial window goes out as one burst (RFC 6928).
+  t.paceCredit = 1e9;
   t.drsAt = now;
   t.drsSpace = t.rcvBuffer >>> 1;
   heard(t);

@@ -64,7 +64,8 @@ function sendStream(t: Tcb): bool {
   if (t.lostOut > 0) {
     while (inFlight(t) < t.cwnd) {
       const rec = firstLost(t);
-      if (changetype<usize>(rec) === 0) break;
+      // Beyond the edge only probes go (the retransmission timer turns into theirs).
+      if (changetype<usize>(rec) === 0 || !before(rec.seq, t.sndUna + t.sndWnd)) break;
       if (full() || quantum-- === 0) return true;
       if (!retransmit(t, rec)) break;
     }

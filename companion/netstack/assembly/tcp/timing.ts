@@ -56,7 +56,7 @@ export function restartRto(t: Tcb): void {
 /** RFC 8985 7.2: arms the tail loss probe, after new data went out or an ACK came in. It yields to everything else. */
 export function armProbes(t: Tcb): void {
   t.tlpAt = Infinity;
-  if (t.rtoAt === Infinity || <u32>t.phase !== OPEN || t.tlpEnd !== 0 || t.sackedOut !== 0 || t.rackAt !== Infinity || t.backoff !== 0)
+  if (t.rtoAt === Infinity || <u32>t.phase !== OPEN || t.tlpEnd !== 0 || t.sackedOut !== 0 || t.sndWnd === 0 || t.rackAt !== Infinity || t.backoff !== 0)
     return;
   let wait: f64 = 1_000_000;
   if (t.srtt > 0) {
