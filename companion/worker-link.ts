@@ -25,6 +25,8 @@ export class WorkerLink {
   readonly #requests = new Map<number, { resolve(answer: FromWorker): void; reject(error: Error): void }>();
   #closing = false;
   #gone: Error | undefined;
+  /** The process ends without `close`: Node waits for its threads, and one in epoll_wait would let it wait for ever. */
+  readonly #onExit = (): void => this.send({ type: 'close' });
   readonly #exited: Promise<void>;
 
   private constructor(
@@ -47,6 +49,7 @@ export class WorkerLink {
       transferList: [port2],
       name: 'data path',
     });
+    process.on('exit', this.#onExit);
     let failure: Error | undefined;
     this.#worker.on('error', error => {
       failure = error instanceof Error ? error : new Error(String(error));
@@ -55,6 +58,7 @@ export class WorkerLink {
       this.#worker.on('exit', code => {
         this.#gone = failure ?? new Error(`the data path ended (exit code ${code})`);
         this.#kick = -1;
+        process.off('exit', this.#onExit);
         port1.close();
         for (const { reject } of this.#requests.values()) reject(this.#gone);
         this.#requests.clear();

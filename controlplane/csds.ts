@@ -18,7 +18,7 @@ import {
   type NodeMatcher,
 } from '../envoy/api/index.ts';
 import type { NodeRecord } from './nodes.ts';
-import type { Progress } from './xds/type-session.ts';
+import type { Progress } from './xds/messages.ts';
 
 const service = '/envoy.service.status.v3.ClientStatusDiscoveryService';
 const codec = {

@@ -6,11 +6,11 @@ import { csdsDefinition, csdsService } from './csds.ts';
 import { Interner } from './intern.ts';
 import { NodeRecord, type NodeStatus } from './nodes.ts';
 import type { Resource } from './resources/resource.ts';
+import type { Verdict } from './xds/messages.ts';
 import { type Endpoint, type ServerOptions, subjectsOf, XdsServer } from './xds/server.ts';
 import type { NodeIdentity } from './xds/services.ts';
 import { takeSnapshot } from './xds/snapshot.ts';
 import type { Admission, DiscoveryStream } from './xds/stream.ts';
-import type { Verdict } from './xds/type-session.ts';
 
 export type { NodeStatus, TypeStatus } from './nodes.ts';
 export type { Resource } from './resources/resource.ts';

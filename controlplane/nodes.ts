@@ -1,9 +1,11 @@
 /** What the control plane knows of each node: what it should have, its streams, and what it made of them. */
+
+import type { Response, Verdict } from './xds/messages.ts';
 import { compareTypes } from './xds/order.ts';
 import type { NodeIdentity } from './xds/services.ts';
 import { type Snapshot, typeOf } from './xds/snapshot.ts';
 import type { DiscoveryStream } from './xds/stream.ts';
-import type { Response, TypeSession, Verdict } from './xds/type-session.ts';
+import type { TypeSession } from './xds/type-session.ts';
 
 /** One type of resource at one node. */
 export interface TypeStatus {

@@ -6,6 +6,7 @@
 
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { type Direction, formatRule, type ProxyKey, proxyKeys } from '../../rules/index.ts';
 import { ControlServer } from '../control/index.ts';
@@ -24,6 +25,9 @@ import { RuntimeDirectory, type RuntimePaths } from './runtime-directory.ts';
 
 /** One part may take this long to end (ms): Envoy is given 5 s before it is killed. */
 const CLOSE_WITHIN = 6000;
+
+/** A start that was interrupted may go on this long to the end of its step (ms). */
+const START_PATIENCE = 3000;
 
 /** A change asked for while starting waits this long (ms); the real nexd lets it wait for ever. */
 const CHANGE_WAIT = 20_000;
@@ -85,12 +89,15 @@ export class ProxyDaemon implements ControlledDaemon {
       if (signal.aborted) resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
+    const starting = this.start(signal);
     try {
-      await Promise.race([this.start(signal), aborted, this.failed.promise]);
+      await Promise.race([starting, aborted, this.failed.promise]);
       await Promise.race([aborted, this.failed.promise]);
     } finally {
       this.isRunning = false;
       stopping();
+      // A part that is being started can be taken down only when it is there.
+      await Promise.race([starting.catch(() => {}), sleep(START_PATIENCE, undefined, { ref: false })]);
       await this.closers.close();
     }
   }

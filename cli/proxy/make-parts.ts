@@ -48,6 +48,8 @@ async function startDataPath({ settings, paths, logger, publicKey, state, fatal 
   } catch (error) {
     throw new Failure(`the data path cannot start: ${reasonOf(error)}`);
   }
+  // The companion has its own copy, and wipes it.
+  privateKey.fill(0);
   companion.on('key-report', ({ name, ok, error }) => {
     if (ok) logger.log('info', `${name}: open`);
     else logger.log('error', `${name}: ${error ?? 'cannot be opened'}`);

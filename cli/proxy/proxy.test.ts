@@ -8,7 +8,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { findEnvoy } from '../../envoy/index.ts';
-import { RunningNexd, run, Sandbox } from '../testing/run.ts';
+import { RunningNexd, run, Sandbox, start as spawnNexd } from '../testing/run.ts';
 
 const PRIVATE = Buffer.alloc(32, 0x6b).toString('base64');
 const PSK = Buffer.alloc(32, 0x6c).toString('base64');
@@ -280,6 +280,36 @@ describe.each(envoys)('--envoy %s', envoy => {
 });
 
 describe('without Envoy', () => {
+  test('the same Ctrl-C on two ways is one; the first ends it in order', async () => {
+    await start('none', '--egress', 'tcp:18432:10.99.0.2:8080');
+    nexd!.child.kill('SIGINT');
+    nexd!.child.kill('SIGTERM');
+    expect(await nexd!.ended).toBe(0);
+    expect(existsSync(box.join('n-run'))).toBe(false);
+  });
+
+  test('a signal while starting ends it too', async () => {
+    const child = spawnNexd('nexd', [
+      'proxy',
+      '--config',
+      config,
+      '--envoy',
+      'none',
+      '--unix-socket',
+      box.join('s.sock'),
+      '--state-dir',
+      box.join('s'),
+      '--runtime-dir',
+      box.join('s-run'),
+    ]);
+    const ended = new Promise(resolve => child.on('close', resolve));
+    await expect.poll(() => existsSync(box.join('s.sock')), { interval: 1, timeout: 20_000 }).toBe(true);
+    child.kill('SIGTERM');
+    expect(await ended).toBe(0);
+    expect(existsSync(box.join('s.sock'))).toBe(false);
+    expect(existsSync(box.join('s-run'))).toBe(false);
+  });
+
   test('what the real nexctl is answered', async () => {
     await start('none', '--egress', 'tcp:18431:10.99.0.2:8080');
     for (const [method, argument, result] of [

@@ -192,6 +192,7 @@ test('killed in the middle of writing, again and again: always a state that was 
     console.log('open', n);
     for (;;) { n = (n % 65535) + 1; store.saveRules({ egress: Array(50).fill('tcp:' + n + ':10.0.0.1:1'), ingress: [] }); }
   `;
+  StateStore.open(directory, log).saveRules({ egress: Array<string>(50).fill('tcp:1:10.0.0.1:1'), ingress: [] });
   for (let round = 0; round < 12; round++) {
     const child: ChildProcess = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,3 +1,4 @@
+import dgram from 'node:dgram';
 import net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { parseAddress } from '../../rules/index.ts';
@@ -93,6 +94,30 @@ test('bytes and a RST in one batch: the bytes arrive, then the reset', async () 
   testbed.release();
   await until(() => end.closed);
   expect([end.received, end.error]).toEqual([5000, 'ECONNRESET']);
+});
+
+test('a rule may lead to our own address in the tunnel, and so to our own ingress rule', async () => {
+  server = await Server.tcp(end => end.write('self'));
+  testbed = new Testbed();
+  const port = await freePort();
+  const service = dgram.createSocket('udp4');
+  service.on('message', (data, from) => service.send(data, from.port, from.address));
+  await new Promise<void>(resolve => service.bind(0, '127.0.0.1', resolve));
+  testbed.near.set(
+    proxyKey('ingress/tcp/80', [`127.0.0.1:${server.port}`]),
+    proxyKey(`egress/tcp/${port}`, ['10.0.0.1:80']),
+    proxyKey('ingress/udp/53', [`127.0.0.1:${service.address().port}`]),
+    proxyKey(`egress/udp/${port}`, ['10.0.0.1:53']),
+  );
+  const end = await connectTcp(port);
+  await until(() => end.data.toString() === 'self');
+  const client = dgram.createSocket('udp4');
+  const answers: string[] = [];
+  client.on('message', data => answers.push(data.toString()));
+  client.send('to self', port, '127.0.0.1');
+  await until(() => answers.includes('to self'));
+  client.close();
+  service.close();
 });
 
 test('every address of a name may be the one that answers', async () => {

@@ -3,9 +3,12 @@ import type { RelayIo } from './relay-io.ts';
 
 // Implementation
 
-/** The other side may go on writing for so long, in pauses of less than `QUIET_US`, before it is reset all the same. */
-const DRAIN_US = 200_000;
-const QUIET_US = 5_000;
+/**
+ * The other side may go on writing for so long, in pauses of less than `QUIET_US`, before it is reset all the same. The pause is one of
+ * a process that waits for its turn on a busy machine with its buffer still full.
+ */
+const DRAIN_US = 1_000_000;
+const QUIET_US = 50_000;
 const LOOK_US = 1_000;
 
 /**

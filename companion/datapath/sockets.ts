@@ -19,7 +19,7 @@ import {
   TCP_NODELAY,
   UNIX_PATH_MAX_BYTES,
 } from './constants.ts';
-import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENOENT } from './errno.ts';
+import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ECONNREFUSED, EINPROGRESS, EINVAL, ENOENT } from './errno.ts';
 import type { LinearMemory, Pointer } from './memory.ts';
 import type { SocketAddress } from './proxy-protocol.ts';
 import { ENDPOINT_BYTES, readSocketAddress, writeSocketAddress, writeUnixAddress } from './socket-address.ts';
@@ -169,7 +169,7 @@ export class Sockets {
     const fd = this.sys.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return failed(-fd, `socket: ${errnoName(fd)}`);
     const result = this.sys.connect(fd, this.#at(this.#name), length);
-    if (result < 0 && errnoName(result) !== 'EINPROGRESS') return this.#giveUp(fd, result, 'connect');
+    if (result < 0 && result !== -EINPROGRESS) return this.#giveUp(fd, result, 'connect');
     return { ok: true, fd };
   }
 

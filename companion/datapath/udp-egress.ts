@@ -29,14 +29,23 @@ export interface UdpEgressOptions {
 class EgressFlow {
   readonly socket: UdpEgress;
   readonly slot: number;
+  readonly client: SocketAddress;
   readonly tunnelPort: number;
   readonly to: SocketAddress;
   /** struct in6_pktinfo of the client's first datagram. */
   readonly local: Uint8Array | undefined;
 
-  constructor(socket: UdpEgress, slot: number, tunnelPort: number, to: SocketAddress, local: Uint8Array | undefined) {
+  constructor(
+    socket: UdpEgress,
+    slot: number,
+    client: SocketAddress,
+    tunnelPort: number,
+    to: SocketAddress,
+    local: Uint8Array | undefined,
+  ) {
     this.socket = socket;
     this.slot = slot;
+    this.client = client;
     this.tunnelPort = tunnelPort;
     this.to = to;
     this.local = local;
@@ -91,14 +100,17 @@ export class UdpEgress implements DatagramReader, DatagramTarget {
     io.intake.watch(this);
   }
 
-  /** Flows that stand keep their destination; those whose destination is no longer one end. */
+  /** Flows keep their destination; those whose destination is no longer one, or whose client may no longer enter, end. */
   update(key: ProxyKeyConfig, targets: readonly HostPort[]): void {
     this.#name = key.name;
     this.#targets = targets;
     this.#gate = new Gate(this.#gated ? key.policy : undefined);
     this.#expiry.setIdle(this.#io.idleUs(key));
-    for (const flow of [...this.#flows])
-      if (flow !== undefined && !this.#destinations.holds(targets, flow.to)) this.#end(flow, 'destination_removed');
+    for (const flow of [...this.#flows]) {
+      if (flow === undefined) continue;
+      if (!this.#destinations.holds(targets, flow.to)) this.#end(flow, 'destination_removed');
+      else if (!this.#gate.permits(flow.client.address)) this.#end(flow, 'denied');
+    }
   }
 
   get flows(): number {
@@ -198,7 +210,7 @@ export class UdpEgress implements DatagramReader, DatagramTarget {
     const slot = this.#table.insert(memory, source, port, ctx.reactor.now);
     const info =
       this.#wildcard && local !== 0 ? packetInfo(memory.u8.slice(local, local + IN6_PKTINFO_BYTES)) : undefined;
-    const flow = new EgressFlow(this, slot, tunnelPort, to, info);
+    const flow = new EgressFlow(this, slot, client, tunnelPort, to, info);
     this.#flows[slot] = flow;
     this.#io.ports.set(tunnelPort, flow);
     ctx.counters.count('egress_udp_flows');

@@ -223,6 +223,11 @@ describe('egress', () => {
     client.send('no', port);
     await until(() => count('egress_udp_denied') === 1);
     expect(service.received).toEqual([]);
+    testbed.near.set(proxyKey(key, ['10.0.0.2:53'], { policy: { allow: ['127.0.0.1/32'], deny: [] } }));
+    client.send('yes', port);
+    await until(() => client.texts.includes('yes'));
+    testbed.near.set(proxyKey(key, ['10.0.0.2:53'], { policy: { allow: ['10.0.0.0/8'], deny: [] } }));
+    expect(count('egress_udp_flow_ended_denied')).toBe(1);
   });
 
   test('bound to every address, answers come from the one that was asked', async () => {

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { DeltaDiscoveryResponseSchema, DiscoveryResponseSchema } from '../../envoy/api/index.ts';
 import { makeResource } from '../resources/resource.ts';
 import { encodeResponse } from './encode.ts';
-import type { Response } from './type-session.ts';
+import type { Response } from './messages.ts';
 
 const text = fc.string({ minLength: 1, maxLength: 20 });
 const responses = fc.record({

@@ -7,7 +7,7 @@
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { Resource } from '../resources/resource.ts';
-import type { Response, Variant } from './type-session.ts';
+import type { Response, Variant } from './messages.ts';
 
 // Field numbers of envoy/service/discovery/v3/discovery.proto.
 const discoveryResponse = { versionInfo: 1, resources: 2, typeUrl: 4, nonce: 5, controlPlane: 6 } as const;

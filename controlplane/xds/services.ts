@@ -2,8 +2,8 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import type * as grpc from '@grpc/grpc-js';
 import { DeltaDiscoveryRequestSchema, DiscoveryRequestSchema } from '../../envoy/api/index.ts';
+import type { TypeRequest, Variant } from './messages.ts';
 import { xdsTypes } from './order.ts';
-import type { TypeRequest, Variant } from './type-session.ts';
 
 /** A request of either variant. */
 export interface DiscoveryMessage {

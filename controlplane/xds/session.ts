@@ -3,9 +3,10 @@
  * are taken out by `next()` when the transport has room.
  */
 import type { Resource } from '../resources/resource.ts';
+import type { Response, TypeRequest, Variant, Verdict } from './messages.ts';
 import { beforeAdditionsOf, beforeRemovalsOf, compareTypes, xdsTypes } from './order.ts';
 import type { Snapshot } from './snapshot.ts';
-import { type Response, type TypeRequest, TypeSession, type Variant, type Verdict } from './type-session.ts';
+import { TypeSession } from './type-session.ts';
 
 export interface SessionOptions {
   readonly variant: Variant;

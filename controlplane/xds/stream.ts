@@ -1,10 +1,10 @@
 /** One discovery stream over gRPC: reads requests into a session, writes what the session has to say. */
 import * as grpc from '@grpc/grpc-js';
 import { encodeResponse } from './encode.ts';
+import type { Response, Verdict } from './messages.ts';
 import type { DiscoveryMessage, Method, NodeIdentity } from './services.ts';
 import { Session } from './session.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { Response, Verdict } from './type-session.ts';
 
 /** A stream asks for a handful of types; more than this is a mistake or an attack. */
 const maxTypes = 64;

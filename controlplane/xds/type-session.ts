@@ -15,62 +15,10 @@
  */
 import type { Resource } from '../resources/resource.ts';
 import { blamed } from './blame.ts';
+import type { Difference, Progress, Response, TypeRequest, Variant, Verdict } from './messages.ts';
 import { isFullState, isKeptByClient } from './order.ts';
 import { type Snapshot, type TypeSnapshot, typeOf } from './snapshot.ts';
 import { Subscription, type SubscriptionChange } from './subscription.ts';
-
-export type Variant = 'sotw' | 'delta';
-
-/** A DiscoveryRequest or DeltaDiscoveryRequest, without what concerns the stream as a whole. */
-export interface TypeRequest {
-  /** `response_nonce`, '' if absent. */
-  readonly nonce: string;
-  /** `error_detail.message`; its presence alone makes the request a NACK. */
-  readonly error?: string;
-  /** `resource_names` (state of the world) or `resource_names_subscribe` (delta). */
-  readonly subscribe: readonly string[];
-  /** `resource_names_unsubscribe` (delta). */
-  readonly unsubscribe: readonly string[];
-  /** `initial_resource_versions` (delta), by name. */
-  readonly held: Readonly<Record<string, string>>;
-}
-
-/** A response to be written. */
-export interface Response {
-  readonly typeUrl: string;
-  readonly nonce: string;
-  /** `version_info` or `system_version_info`. */
-  readonly version: string;
-  readonly resources: readonly Resource[];
-  /** `removed_resources`; always empty in the state-of-the-world variant. */
-  readonly removed: readonly string[];
-}
-
-/** How a client took a response. */
-export interface Verdict {
-  readonly typeUrl: string;
-  readonly nonce: string;
-  /** Absent: accepted. */
-  readonly error?: string;
-  /** The names in the response. */
-  readonly offered: readonly string[];
-  /** Those that the error blames; empty after an ACK, and after a NACK that leads to each being offered alone. */
-  readonly rejected: readonly string[];
-}
-
-export type Progress = 'owed' | 'sent' | 'accepted' | 'refused';
-
-/** What is owed to the client at this moment. */
-export interface Difference {
-  /** New or changed, or asked for. */
-  readonly additions: readonly Resource[];
-  /** Held and gone. */
-  readonly removals: readonly string[];
-  /** Asked for and absent: to be said at once. */
-  readonly absent: readonly string[];
-  /** An answer is owed even if it is empty. */
-  readonly answer: boolean;
-}
 
 interface UnderWay {
   readonly response: Response;
@@ -370,7 +318,7 @@ export class TypeSession {
       this.#accept(response.resources, removals);
       return { typeUrl, nonce, offered, rejected: [] };
     }
-    for (const name of [...offered, ...removals]) this.#unrecorded.add(name);
+    for (const name of [...offered, ...removals]) if (this.#subscription.wants(name)) this.#unrecorded.add(name);
     // If the type has changed since, what is parked now is offered again at once.
     this.#parkedIn = type;
     const rejected = this.#refuse(response.resources, removals, error);
@@ -402,7 +350,7 @@ export class TypeSession {
       this.#hold(resources.filter(resource => !named.includes(resource.name)));
       for (const name of removals) this.#held.delete(name);
       this.#park(resources.filter(resource => named.includes(resource.name)));
-      for (const name of named) this.#rejected.set(name, error);
+      this.#blame(named, error);
       return named;
     }
     for (const name of removals) {
@@ -419,8 +367,13 @@ export class TypeSession {
     for (const name of offered) this.#suspects.delete(name);
     this.#park(resources);
     const culprits = named.length > 0 ? named : offered;
-    for (const name of culprits) if (this.#subscription.wants(name)) this.#rejected.set(name, error);
+    this.#blame(culprits, error);
     return culprits;
+  }
+
+  /** Of a name that is no longer wanted, the refusal is of no interest. */
+  #blame(names: readonly string[], error: string): void {
+    for (const name of names) if (this.#subscription.wants(name)) this.#rejected.set(name, error);
   }
 
   #hold(resources: readonly Resource[]): void {

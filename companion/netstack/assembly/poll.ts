@@ -2,7 +2,7 @@ import { LOOPBACK_BUDGET } from './constants';
 import { datagramsWaiting, pollDatagrams } from './datagrams';
 import { beginPoll, filled, full } from './out';
 import { acksWaiting, pollAcks } from './tcp/ackpolicy';
-import { firstReady, ready, unready } from './tcp/lists';
+import { firstReady, ready, readyFirst, unready } from './tcp/lists';
 import { releaseReservation } from './tcp/sendqueue';
 import { none } from './tcp/tcb';
 import { transmit } from './tcp/output';
@@ -21,7 +21,10 @@ export function poll(slots: usize, stride: usize, max: i32, lengths: usize): i32
     const t = firstReady();
     if (none(t)) break;
     unready(t);
-    if (transmit(t)) ready(t);
+    if (!transmit(t)) continue;
+    // Who was stopped by the last slot goes on first next time, or it would get only what others leave.
+    if (full()) readyFirst(t);
+    else ready(t);
   }
   pollDatagrams(max);
   return filled;

@@ -354,6 +354,33 @@ describe('sealing in batches', () => {
     const counters = world.datagrams.slice(since).map(d => new DataView(d.bytes.buffer).getBigUint64(8, true));
     expect(counters).toEqual([0x3_ffff_fffen, 0x3_ffff_ffffn, 0x4_0000_0000n, 0x4_0000_0001n]);
     expect(numbers(b)).toEqual([1, 2, 3, 4]);
+    expect([...keypair.counter], 'and goes on from there').toEqual([2, 4]);
+  });
+
+  test('so it does between single packets', () => {
+    const { world, a } = established();
+    const keypair = a.engine.tunnel.currentKeypair(0)!;
+    keypair.counter.set([0xffff_ffff, 3]);
+    const since = world.datagrams.length;
+    for (let i = 0; i < 2; i++) {
+      a.engine.memory.u8.set(toB(i), 512);
+      a.engine.tunnel.stage(0, 512, 24);
+      a.engine.pump(world.clock(a));
+    }
+    const counters = world.datagrams.slice(since).map(d => new DataView(d.bytes.buffer).getBigUint64(8, true));
+    expect(counters).toEqual([0x3_ffff_ffffn, 0x4_0000_0000n]);
+    expect([...keypair.counter]).toEqual([1, 4]);
+  });
+
+  test('a peer is not ready while packets are staged for it, though it has a session', () => {
+    const { world, a } = established();
+    const { tunnel, memory } = a.engine;
+    expect(tunnel.ready(0)).toBe(true);
+    memory.u8.set(toB(1), 512);
+    tunnel.stage(0, 512, 24);
+    expect(tunnel.ready(0)).toBe(false);
+    a.engine.pump(world.clock(a));
+    expect(tunnel.ready(0)).toBe(true);
   });
 
   test('D-2: past 2^60 messages the session is renewed, whoever made it', () => {

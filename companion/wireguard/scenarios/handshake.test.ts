@@ -171,6 +171,11 @@ describe('H-3 simultaneous initiations converge', () => {
     expect(numbers(b)).toEqual([1, 2, 3, 4, 5]);
     world.run(20_000);
     expect(world.sent(a, 148).length + world.sent(b, 148).length).toBe(2);
+    world.run(600_000);
+    for (const { engine } of [a, b]) {
+      const count = (type: string) => engine.events.filter(e => e.type === type).length;
+      expect([count('session'), count('release')], 'and neither is forgotten').toEqual([2, 2]);
+    }
   });
 });
 
@@ -466,6 +471,11 @@ describe('H-11 retransmission', () => {
     expect(failing).toHaveLength(20);
     expect(failing.at(-1)).toMatchObject({ peer: 0, attempts: 20, gaveUp: true });
     expect(failing.at(-2)).toMatchObject({ gaveUp: false });
+    world.run(350_000);
+    expect(
+      a.engine.events.filter(e => e.type === 'forget'),
+      'what is left of it is wiped',
+    ).toHaveLength(1);
     world.fate = () => [10];
     world.send(a, toB(2));
     world.run(100);
@@ -495,6 +505,34 @@ describe('H-11 retransmission', () => {
     a.engine.pump(world.clock(a));
     world.run(100);
     expect(numbers(b)).toEqual([1]);
+  });
+
+  test('a forged response before the true one costs nothing', () => {
+    const { world, a, b } = pair();
+    world.fate = d => (d.bytes.length === 92 ? [100] : [10]);
+    world.send(a, toB(1));
+    world.run(50);
+    const forged = Uint8Array.from(world.sent(b, 92)[0]!.bytes);
+    forged[50]! ^= 1;
+    world.deliver(signMac1(forged, a.publicKey), b.at, a.at);
+    expect(a.engine.handshaker.drops.get('handshake-tag')).toBe(1);
+    world.run(100);
+    expect(numbers(b)).toEqual([1]);
+    expect(world.sent(a, 148)).toHaveLength(1);
+  });
+
+  test('a response to the initiation before the last finds nothing of it left', () => {
+    const { world, a, b } = pair();
+    let first = true;
+    world.fate = d => {
+      if (d.bytes.length !== 92 || !first) return [10];
+      first = false;
+      return [7000];
+    };
+    world.send(a, toB(1));
+    world.run(10_000);
+    expect(numbers(b)).toEqual([1]);
+    expect(a.engine.handshaker.drops.get('unknown-index')).toBe(1);
   });
 
   test('a lost response is made good by the next initiation', () => {

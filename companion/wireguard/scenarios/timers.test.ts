@@ -50,6 +50,15 @@ describe('D-8 passive keepalive', () => {
     expect(keepalive.at - world.datagrams[since]!.at).toBe(10_010);
   });
 
+  test('data that comes while one is waiting is answered by another', () => {
+    const { world, a, b, since, start } = quiet();
+    world.send(a, toB(1));
+    world.run(5000);
+    world.send(a, toB(2));
+    world.run(55_000);
+    expect(world.sent(b, 32, since).map(d => d.at - start)).toEqual([10_010, 20_010]);
+  });
+
   test('none if data went back in time', () => {
     const { world, a, b, since } = quiet();
     world.send(a, toB(1));
@@ -222,6 +231,22 @@ describe('D-11 who renews, and when', () => {
     world.send(b, toA(3));
     world.run(100);
     expect(world.sent(a, 148, since)).toHaveLength(1);
+    world.run(165_500); // and so with the session that it made
+    expect(world.sent(a, 148, since)).toHaveLength(1);
+    world.send(b, toA(4));
+    world.run(100);
+    expect(world.sent(a, 148, since)).toHaveLength(2);
+  });
+
+  test('a responder does not renew at 165 s, whatever it receives', () => {
+    const { world, a, b, since } = quiet();
+    world.fate = d => (d.bytes.length === 148 && d.from === 'a' ? [] : [10]);
+    for (let s = 0; s < 148; s++) {
+      world.send(a, toB(s));
+      world.run(1000);
+    }
+    expect(numbers(b)).toHaveLength(149);
+    expect(world.sent(b, 148, since)).toEqual([]);
   });
 
   test('a responder whose session has died initiates itself when it has data', () => {

@@ -63,6 +63,18 @@ function appendReady(t: Tcb): void {
   readyTail = self;
 }
 
+/** Puts it first: its turn was cut short by want of room. */
+export function readyFirst(t: Tcb): void {
+  if (has(t, F_READY)) return;
+  set(t, F_READY);
+  const self = changetype<usize>(t);
+  t.readyPrevious = 0;
+  t.readyNext = readyHead;
+  if (readyHead === 0) readyTail = self;
+  else changetype<Tcb>(readyHead).readyPrevious = self;
+  readyHead = self;
+}
+
 export function unready(t: Tcb): void {
   if (!has(t, F_READY)) return;
   clear(t, F_READY);

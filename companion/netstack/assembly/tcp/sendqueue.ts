@@ -10,6 +10,8 @@ import { clear, F_FIN_WANTED, F_WANT_SPACE, has, none, set, Tcb, CLOSE_WAIT, EST
 
 /** The connection whose reserved space is not committed yet, or null. */
 let reserving: Tcb = changetype<Tcb>(0);
+/** Bytes of its spans. What was promised holds, whatever becomes of the limits meanwhile. */
+let reserved: u32 = 0;
 
 /** @returns bytes that the application may add now */
 export function sendRoom(t: Tcb): u32 {
@@ -58,6 +60,7 @@ export function sendReserve(t: Tcb, iov: usize, maxIov: i32): i32 {
     offset = 0;
   }
   reserving = t;
+  reserved = 0;
   let amount = 0;
   let spanAt: usize = 0;
   let spanLength: u32 = 0;
@@ -70,6 +73,7 @@ export function sendReserve(t: Tcb, iov: usize, maxIov: i32): i32 {
       } else {
         if (spanLength > 0) {
           putIov(iov, amount++, spanAt, spanLength);
+          reserved += spanLength;
           spanLength = 0;
           if (amount === maxIov) break;
         }
@@ -85,7 +89,10 @@ export function sendReserve(t: Tcb, iov: usize, maxIov: i32): i32 {
     page = next;
     offset = 0;
   }
-  if (spanLength > 0) putIov(iov, amount++, spanAt, spanLength);
+  if (spanLength > 0) {
+    putIov(iov, amount++, spanAt, spanLength);
+    reserved += spanLength;
+  }
   if (amount === 0) set(t, F_WANT_SPACE);
   return amount;
 }
@@ -125,7 +132,7 @@ function forgetChain(t: Tcb): void {
 export function sendCommit(t: Tcb, bytes: u32): u32 {
   if (reserving !== t) return 0;
   reserving = changetype<Tcb>(0);
-  let left = min(bytes, sendRoom(t));
+  let left = min(bytes, reserved);
   const wanted = left;
   let page = t.sndTail;
   let offset = <u32>t.sndTailOffset;
