@@ -20,7 +20,7 @@ import { Closers } from './closers.ts';
 import { describeKey } from './describe.ts';
 import { type ControlledDaemon, controlMethods, isHealthy } from './methods.ts';
 import type { DataPath, DataPathStatus, Front, ServedKey } from './parts.ts';
-import { probeKeys, RuleService } from './rule-service.ts';
+import { type Probe, probeKeys, RuleService } from './rule-service.ts';
 import { RuntimeDirectory, type RuntimePaths } from './runtime-directory.ts';
 
 /** One part may take this long to end (ms): Envoy is given 5 s before it is killed. */
@@ -131,7 +131,10 @@ export class ProxyDaemon implements ControlledDaemon {
 
     const makeFront = await this.makers.findFront(settings, logger, signal);
     const keys = proxyKeys(book.rules());
-    const held = await probeKeys(keys, settings.bind);
+    const external = settings.envoy.kind === 'external';
+    // An Envoy of someone else may listen elsewhere, or listen already, with the rules of the nexd before us.
+    const probe: Probe = external ? async () => new Map() : some => probeKeys(some, settings.bind);
+    const held = await probe(keys);
     for (const [name, problem] of held) {
       const key = keys.find(one => one.name === name)!;
       // Who types a rule wants to know at once; for one kept from before, the others must not stay away.
@@ -144,7 +147,7 @@ export class ProxyDaemon implements ControlledDaemon {
     }
 
     const runtime = RuntimeDirectory.prepare(settings.runtimeDirectory, instanceName(settings.unixSocket));
-    const remove = () => runtime.remove();
+    const remove = () => runtime.remove(external);
     closers.add('runtime directory', remove, remove);
     this.bootstrap = runtime.paths.bootstrap;
     const context: StartContext = {
@@ -164,9 +167,9 @@ export class ProxyDaemon implements ControlledDaemon {
     this.front = front;
     closers.add('front', () => front.close());
     if (signal.aborted) return;
-    const { policies, udpIdleSeconds, bind } = settings;
+    const { policies, udpIdleSeconds } = settings;
     const idle = udpIdleSeconds !== undefined ? { udpIdleSeconds } : {};
-    const service = new RuleService({ book, policies, bind, state, dataPath, front, log: logger.log, held, ...idle });
+    const service = new RuleService({ book, policies, probe, state, dataPath, front, log: logger.log, held, ...idle });
     closers.add('rules', () => service.close());
     this.service = service;
     await service.start();

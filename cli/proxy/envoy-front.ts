@@ -189,7 +189,9 @@ export class EnvoyFront implements Front {
     } catch (error) {
       return `its admin socket does not answer (${reasonOf(error)})`;
     }
-    const open = { tcp: listeningPorts('tcp'), udp: listeningPorts('udp') };
+    // Someone else's Envoy may be in another network namespace.
+    const ours = this.which.kind === 'child';
+    const open = { tcp: ours ? listeningPorts('tcp') : undefined, udp: ours ? listeningPorts('udp') : undefined };
     for (const name of changed) {
       if (!listeners.has(name)) return `did not open ${name}`;
       const [direction, protocol, port] = name.split('/') as [string, 'tcp' | 'udp', string];

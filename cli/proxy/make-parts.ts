@@ -59,13 +59,14 @@ async function startDataPath({ settings, paths, logger, publicKey, state, fatal 
 }
 
 /** Envoy's binary, before anything starts: a fetch may take a minute, and may fail. */
-async function findFront(settings: ProxySettings, logger: Logger): Promise<FrontMaker> {
+async function findFront(settings: ProxySettings, logger: Logger, signal: AbortSignal): Promise<FrontMaker> {
   const { envoy } = settings;
   if (envoy.kind === 'none') return async () => new CompanionFront();
   if (envoy.kind === 'external') return context => EnvoyFront.open(context, { kind: 'external' });
   const found = await findEnvoy({
     ...(envoy.kind === 'path' && { path: envoy.path }),
     progress: message => logger.log('info', message),
+    signal,
   });
   if (!found.ok) throw new Failure(`--envoy ${envoy.kind === 'path' ? envoy.path : 'auto'}: ${found.error}`);
   logger.log('debug', `using Envoy ${found.version} at ${found.path} (${found.source})`);

@@ -550,6 +550,11 @@ describe.skipIf(!found.ok)('with Envoy', () => {
       const other = await freePort();
       expect((await nexd!.ctl('proxy', 'add', 'egress', `tcp:${other}:10.99.0.1:80`)).code).toBe(0);
       expect(await get(other)).toBe('bananas');
+      // It goes on without us, and is served again by the next nexd.
+      await nexd!.stop();
+      await start('external', '--egress', `tcp:${port}:10.99.0.1:80`, '--ingress', `tcp:80:127.0.0.1:${page}`);
+      await expect.poll(() => get(port).catch(() => ''), { timeout: 20_000 }).toBe('bananas');
+      expect(await get(other)).toBe('bananas');
     } finally {
       envoy.kill();
       await new Promise(resolve => envoy.on('exit', resolve));

@@ -8,7 +8,7 @@ import { Failure } from '../failure.ts';
 import { StateStore } from '../state/index.ts';
 import type { DataPath, Front, KeyReport, ServedKey } from './parts.ts';
 import { RuleBook } from './rule-book.ts';
-import { RuleService } from './rule-service.ts';
+import { probeKeys, RuleService } from './rule-service.ts';
 
 /** A data path and a front that fail when told to; the real ones cannot be made to at a chosen step. */
 class Parts implements DataPath, Front {
@@ -56,7 +56,7 @@ beforeEach(async () => {
     book: book.book,
     policies: new Map([['ingress/udp/2', { allow: ['10.0.0.0/8'], deny: [] }]]),
     udpIdleSeconds: 5,
-    bind: '127.0.0.1',
+    probe: keys => probeKeys(keys, '127.0.0.1'),
     state,
     dataPath: parts,
     front: parts,

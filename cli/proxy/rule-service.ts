@@ -16,8 +16,7 @@ export interface RuleServiceOptions {
   book: RuleBook;
   policies: ReadonlyMap<string, Policy>;
   udpIdleSeconds?: number;
-  /** '' for all addresses. */
-  bind: string;
+  probe: Probe;
   state: StateStore;
   dataPath: DataPath;
   front: Front;
@@ -29,7 +28,10 @@ export interface RuleServiceOptions {
 /** Between two tries to serve what is held (ms). */
 const RETRY = 5000;
 
-/** Those of the egress keys whose listener could not be opened, by name, and why. */
+/** Finds those of the keys whose listener could not be opened, by name, and why. */
+export type Probe = (keys: readonly ProxyKey[]) => Promise<Map<string, string>>;
+
+/** The probe where we, or our Envoy, listen on this machine. */
 export async function probeKeys(keys: readonly ProxyKey[], bind: string): Promise<Map<string, string>> {
   const blocked = new Map<string, string>();
   for (const key of keys) {
@@ -133,12 +135,7 @@ export class RuleService {
     const before = this.served;
     const known = new Set([...before.map(key => key.name), ...this.held.keys()]);
     const keys = proxyKeys(book.rules());
-    const [problem] = (
-      await probeKeys(
-        keys.filter(key => !known.has(key.name)),
-        this.options.bind,
-      )
-    ).values();
+    const [problem] = (await this.options.probe(keys.filter(key => !known.has(key.name)))).values();
     if (problem !== undefined) throw new Failure(problem);
     try {
       this.served = await this.serve(book, before);
@@ -179,10 +176,7 @@ export class RuleService {
   private retry(): Promise<void> {
     return this.exclusive(async () => {
       const held = this.heldKeys();
-      const blocked = await probeKeys(
-        held.map(({ key }) => key),
-        this.options.bind,
-      );
+      const blocked = await this.options.probe(held.map(({ key }) => key));
       const free = held.filter(({ key }) => !blocked.has(key.name));
       if (free.length === 0) return;
       const before = this.served;

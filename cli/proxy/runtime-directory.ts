@@ -78,10 +78,15 @@ export class RuntimeDirectory {
     return new RuntimeDirectory(directory, made);
   }
 
-  /** Remove what we put there; the directory too when we made it. Files that are not ours stay. */
-  remove(): void {
-    const { directory, ingressDirectory, ...files } = this.paths;
-    for (const path of Object.values(files)) rmSync(path, { force: true });
+  /**
+   * Remove what we put there; the directory too when we made it. Files that are not ours stay. With `forEnvoy`, all that
+   * an Envoy of someone else holds on to stays as well: its listeners live on, and it comes back to the next nexd.
+   */
+  remove(forEnvoy = false): void {
+    const { directory, ingressDirectory, companionSocket, xdsSocket, ...envoys } = this.paths;
+    for (const path of [companionSocket, xdsSocket]) rmSync(path, { force: true });
+    if (forEnvoy) return;
+    for (const path of Object.values(envoys)) rmSync(path, { force: true });
     rmSync(ingressDirectory, { recursive: true, force: true });
     if (!this.made) return;
     try {
