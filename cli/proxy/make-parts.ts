@@ -1,6 +1,6 @@
 /** The real parts: companion and Envoy's side. */
 
-import { Companion, type CompanionLog } from '../../companion/index.ts';
+import { Companion, type CompanionLog, type UapiServer } from '../../companion/index.ts';
 import { findEnvoy } from '../../envoy/index.ts';
 import { Failure, reasonOf } from '../failure.ts';
 import type { Logger } from '../log.ts';
@@ -10,6 +10,7 @@ import { ConnectionLog } from './connection-log.ts';
 import type { FrontMaker, PartMakers, StartContext } from './daemon.ts';
 import { EnvoyFront } from './envoy-front.ts';
 import type { DataPath } from './parts.ts';
+import { openUapi } from './uapi.ts';
 
 /** WireGuard's habit: 1500 of Ethernet less the outer IPv6, UDP and WireGuard headers. */
 const DEFAULT_MTU = 1420;
@@ -26,6 +27,7 @@ function companionLog(logger: Logger): CompanionLog {
 
 async function startDataPath({ settings, paths, logger, publicKey, state, fatal }: StartContext): Promise<DataPath> {
   const { privateKey, addresses, listenPort, mtu = DEFAULT_MTU, peers } = settings.wireguard;
+  const log = companionLog(logger);
   let companion: Companion;
   try {
     companion = await Companion.start(
@@ -43,7 +45,7 @@ async function startDataPath({ settings, paths, logger, publicKey, state, fatal 
         // As with Envoy, and as in Nexodus: a quiet connection is not a dead one.
         tcpIdleSeconds: 0,
       },
-      companionLog(logger),
+      log,
     );
   } catch (error) {
     throw new Failure(`the data path cannot start: ${reasonOf(error)}`);
@@ -55,7 +57,21 @@ async function startDataPath({ settings, paths, logger, publicKey, state, fatal 
     else logger.log('error', `${name}: ${error ?? 'cannot be opened'}`);
   });
   companion.on('fatal', error => fatal(`the data path has failed: ${reasonOf(error)}`));
-  return companion;
+  let uapi: UapiServer | undefined;
+  try {
+    uapi = await openUapi(companion, settings, log);
+  } catch (error) {
+    await companion.close();
+    throw error;
+  }
+  return {
+    setProxyKeys: keys => companion.setProxyKeys(keys),
+    status: () => companion.status(),
+    async close() {
+      await uapi?.close();
+      await companion.close();
+    },
+  };
 }
 
 /** Envoy's binary, before anything starts: a fetch may take a minute, and may fail. */

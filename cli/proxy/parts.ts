@@ -34,6 +34,8 @@ export interface PeerStatus {
 }
 
 export interface DataPathStatus {
+  /** base64; by wg it may have become another than that of the configuration. */
+  publicKey: string;
   /** UDP port of WireGuard. */
   listenPort: number;
   aead: string;

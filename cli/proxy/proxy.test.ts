@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -81,7 +81,7 @@ describe.each(envoys)('--envoy %s', envoy => {
   test('rules added by nexctl work, are kept over a restart, and go when removed', async () => {
     const port = await freePort();
     await start(envoy);
-    expect(nexd!.stdout).toMatch(/^ready: 0 rules, wg0 10\.99\.0\.1 fd99::1 on UDP port \d+, /m);
+    expect(nexd!.stdout).toMatch(/^ready: 0 rules, \S+ 10\.99\.0\.1 fd99::1 on UDP port \d+, /m);
     expect((await nexd!.ctl('proxy', 'list')).stdout).toBe('');
     await expect(get(port)).rejects.toThrow();
 
@@ -354,7 +354,7 @@ describe('without Envoy', () => {
     await start('none');
     expect(await nexd!.ctl('status')).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^Status: Running\nInterface: wg0, 10\.99\.0\.1\/24 fd99::1\/64, UDP port \d+, /),
+      stdout: expect.stringMatching(/^Status: Running\nInterface: \S+, 10\.99\.0\.1\/24 fd99::1\/64, UDP port \d+, /),
     });
     expect(await nexd!.ctl('get', 'tunnelip')).toMatchObject({ code: 0, stdout: '10.99.0.1\n' });
     expect(await nexd!.ctl('get', 'tunnelip', '--ipv6')).toMatchObject({ code: 0, stdout: 'fd99::1\n' });
@@ -398,6 +398,20 @@ describe('without Envoy', () => {
       code: 1,
       stderr: `nexctl: is nexd running?: failed to connect to nexd at '${box.join('none')}': no such file or directory\n`,
     });
+  });
+
+  test.skipIf(process.geteuid?.() !== 0)('another user can open none of the sockets', async () => {
+    await start('none', '--ingress', `tcp:80:127.0.0.1:${page}`);
+    chmodSync(box.path, 0o755);
+    const other = await run('nexctl', ['nexd', '--unix-socket', nexd!.socket, 'status'], { uid: 65534 });
+    expect(other).toMatchObject({
+      code: 1,
+      stderr: `nexctl: is nexd running?: failed to connect to nexd at '${nexd!.socket}': permission denied\n`,
+    });
+    const inside = await run('nexctl', ['nexd', '--unix-socket', box.join('n-run', 'companion.sock'), 'status'], {
+      uid: 65534,
+    });
+    expect(inside.stderr).toContain('permission denied');
   });
 
   test('the version can be set, for the real nexctl', async () => {
@@ -536,6 +550,21 @@ describe.skipIf(!found.ok)('with Envoy', () => {
     await new Promise(resolve => thief.close(resolve));
     await expect.poll(() => get(port).catch(() => ''), { timeout: 20_000 }).toBe('bananas');
     expect((await nexd!.ctl('status')).stdout).not.toContain('REJECTED');
+  });
+
+  test('after kill -9 no Envoy is left, and the next one takes over what is', async () => {
+    const port = await freePort();
+    const args = ['--egress', `tcp:${port}:10.99.0.1:80`, '--ingress', `tcp:80:127.0.0.1:${page}`];
+    await start(binary, ...args);
+    const pid = Number(/running \(pid (\d+)\)/.exec(nexd!.stdout)![1]);
+    nexd!.child.kill('SIGKILL');
+    await nexd!.ended;
+    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
+    expect(existsSync(box.join('n-run', 'companion.sock'))).toBe(true);
+    await start(binary, ...args);
+    expect(await get(port)).toBe('bananas');
+    await nexd!.stop();
+    expect(readdirSync(box.join('n-run'))).toEqual([]);
   });
 
   test('an Envoy that you run yourself', async () => {

@@ -3,11 +3,11 @@
  * by none.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Direction, formatRuleFlag, type Policy, type ProxyKey, proxyKeys } from '../../rules/index.ts';
 import { Failure, reasonOf } from '../failure.ts';
 import type { LogFunction } from '../log.ts';
 import type { StateStore } from '../state/index.ts';
+import { within } from '../within.ts';
 import { probeListener } from './bind-probe.ts';
 import type { DataPath, Front, KeyReport, ServedKey } from './parts.ts';
 import type { RuleBook } from './rule-book.ts';
@@ -44,19 +44,7 @@ export async function probeKeys(keys: readonly ProxyKey[], bind: string): Promis
 /** The data path answers within milliseconds unless it hangs (ms). */
 const DATA_PATH_WITHIN = 10_000;
 
-/** Throws Failure when the data path does not answer. */
-async function answered(reports: Promise<KeyReport[]>): Promise<KeyReport[]> {
-  const patience = new AbortController();
-  const late = sleep(DATA_PATH_WITHIN, undefined, { signal: patience.signal }).then(
-    () => Promise.reject(new Failure(`the data path does not answer within ${DATA_PATH_WITHIN / 1000} s`)),
-    () => [],
-  );
-  try {
-    return await Promise.race([reports, late]);
-  } finally {
-    patience.abort();
-  }
-}
+const answered = (reports: Promise<KeyReport[]>) => within(DATA_PATH_WITHIN, 'the data path', reports);
 
 const sameDestinations = (a: ProxyKey, b: ProxyKey): boolean =>
   JSON.stringify(a.destinations) === JSON.stringify(b.destinations);

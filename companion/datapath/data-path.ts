@@ -216,6 +216,12 @@ export class DataPath {
           reports: this.#relays.setProxyKeys(message.keys),
         }));
         break;
+      case 'listen-port':
+        this.#answer(message.request, () => {
+          const errno = this.#socket.rebind(message.port);
+          return { type: 'listen-port', request: message.request, port: this.#socket.port, errno };
+        });
+        break;
       case 'status':
         this.#answer(message.request, () => this.#status(message.request));
         break;

@@ -36,6 +36,8 @@ export type ToWorker =
   | { readonly type: 'resolved'; readonly host: string; readonly addresses: readonly Uint8Array[] }
   | { readonly type: 'proxy-keys'; readonly request: number; readonly keys: ProxyKeyConfig[] }
   | { readonly type: 'status'; readonly request: number }
+  /** 0: a random one. */
+  | { readonly type: 'listen-port'; readonly request: number; readonly port: number }
   | { readonly type: 'close' };
 
 export interface WorkerPeerStatus {
@@ -72,6 +74,8 @@ export type FromWorker =
       readonly counters: Record<string, number>;
       readonly connections: number;
     }
+  /** The port in use from now on; it is the old one when `errno`, negative then, is not 0. */
+  | { readonly type: 'listen-port'; readonly request: number; readonly port: number; readonly errno: number }
   | { readonly type: 'failed'; readonly request: number; readonly error: string };
 
 export interface ReceivedHandshake {

@@ -49,23 +49,27 @@ interface WaitingDatagram {
 /** WireGuard's outer socket: IPv4 and IPv6 on one port, with the kernel's merging and cutting of datagrams where it has them. */
 export class OuterSocket {
   /** Host byte order; never 0. */
-  readonly port: number;
+  port: number;
   readonly receiver: OuterReceiver;
   readonly #sys: SystemCalls;
   readonly #memory: LinearMemory;
   readonly #counters: Counters;
   readonly #reactor: Reactor;
   readonly #sender: OuterSender;
-  readonly #v4: number;
-  readonly #v6: number;
+  readonly #opener: Opener;
+  readonly #onReadable: (fd: number) => void;
+  #v4: number;
+  #v6: number;
   readonly #single: Pointer;
   readonly #endpoint: Pointer;
   readonly #anyPath: SendPath = { gsoRefusedUntil: 0 };
   #waiting: WaitingDatagram[] = [];
   readonly #scopes = new Map<string, number>();
 
-  private constructor(o: OuterSocketOptions, port: number, v4: number, v6: number) {
+  private constructor(o: OuterSocketOptions, opener: Opener, { port, v4, v6 }: Bound) {
     this.port = port;
+    this.#opener = opener;
+    this.#onReadable = o.onReadable;
     this.#sys = o.sys;
     this.#memory = o.memory;
     this.#counters = o.counters;
@@ -76,8 +80,7 @@ export class OuterSocket {
     this.#sender = new OuterSender(o.sys, o.memory, o.counters);
     this.#single = o.memory.reserve(DATAGRAM_BYTES);
     this.#endpoint = o.memory.reserve(ENDPOINT_BYTES);
-    for (const fd of this.#descriptors())
-      this.#reactor.add(fd, EPOLLIN, events => this.#ready(fd, events, o.onReadable));
+    this.#watch();
   }
 
   /**
@@ -86,17 +89,31 @@ export class OuterSocket {
    */
   static open(o: OuterSocketOptions): OuterSocketOpened {
     const opener = new Opener(o);
-    for (let attempt = 1; ; attempt++) {
-      const first = opener.bound(AF_INET6, o.port);
-      if ('errno' in first && !absent(first.errno)) return refused(o.port, first.errno);
-      const v6 = 'errno' in first ? undefined : first;
-      const second = opener.bound(AF_INET, v6?.port ?? o.port);
-      if (!('errno' in second)) return { ok: true, socket: new OuterSocket(o, second.port, second.fd, v6?.fd ?? -1) };
-      if (v6 !== undefined && absent(second.errno)) return { ok: true, socket: new OuterSocket(o, v6.port, -1, v6.fd) };
-      if (v6 !== undefined) o.sys.close(v6.fd);
-      if (o.port !== 0 || second.errno !== EADDRINUSE || attempt === PORT_ATTEMPTS)
-        return refused(o.port, second.errno);
+    const bound = opener.open(o.port);
+    return 'errno' in bound ? refused(o.port, bound.errno) : { ok: true, socket: new OuterSocket(o, opener, bound) };
+  }
+
+  /**
+   * Moves to another port, or to another random one (0). -> 0; or -errno, and the old port stays. Datagrams that wait in the old
+   * sockets unread are lost.
+   */
+  rebind(port: number): number {
+    if (port === this.port) return 0;
+    const bound = this.#opener.open(port);
+    if ('errno' in bound) return -bound.errno;
+    const heldV6 = this.#sender.blockedDescriptor === this.#v6;
+    this.#closeSockets();
+    this.port = bound.port;
+    this.#v4 = bound.v4;
+    this.#v6 = bound.v6;
+    this.#watch();
+    if (this.blocked) {
+      const fd = heldV6 ? bound.v6 : bound.v4;
+      // A family that has gone since: any other refuses what is held, which drops it.
+      this.#sender.blockedDescriptor = fd >= 0 ? fd : Math.max(bound.v4, bound.v6);
+      this.#reactor.modify(this.#sender.blockedDescriptor, EPOLLIN | EPOLLOUT);
     }
+    return 0;
   }
 
   /** A send is held: leave the bytes of the last `send` alone, and send no more, until `onWritable` says so. */
@@ -145,11 +162,20 @@ export class OuterSocket {
   }
 
   close(): void {
+    this.#closeSockets();
+    this.#waiting = [];
+  }
+
+  #watch(): void {
+    for (const fd of this.#descriptors())
+      this.#reactor.add(fd, EPOLLIN, events => this.#ready(fd, events, this.#onReadable));
+  }
+
+  #closeSockets(): void {
     for (const fd of this.#descriptors()) {
       this.#reactor.remove(fd);
       this.#sys.close(fd);
     }
-    this.#waiting = [];
   }
 
   #descriptors(): number[] {
@@ -202,7 +228,14 @@ export interface OuterSocketOptions {
   onReadable: (fd: number) => void;
 }
 
-/** Opens, tunes and binds one family's socket. */
+/** One port in both families; -1 for a family that the machine does not have. */
+interface Bound {
+  readonly port: number;
+  readonly v4: number;
+  readonly v6: number;
+}
+
+/** Opens, tunes and binds the sockets. */
 class Opener {
   readonly #sys: SystemCalls;
   readonly #memory: LinearMemory;
@@ -218,7 +251,20 @@ class Opener {
     this.#value = this.#name + 64;
   }
 
-  bound(family: number, port: number): { fd: number; port: number } | { errno: number } {
+  open(port: number): Bound | { errno: number } {
+    for (let attempt = 1; ; attempt++) {
+      const first = this.#bound(AF_INET6, port);
+      if ('errno' in first && !absent(first.errno)) return first;
+      const v6 = 'errno' in first ? undefined : first;
+      const second = this.#bound(AF_INET, v6?.port ?? port);
+      if (!('errno' in second)) return { port: second.port, v4: second.fd, v6: v6?.fd ?? -1 };
+      if (v6 !== undefined && absent(second.errno)) return { port: v6.port, v4: -1, v6: v6.fd };
+      if (v6 !== undefined) this.#sys.close(v6.fd);
+      if (port !== 0 || second.errno !== EADDRINUSE || attempt === PORT_ATTEMPTS) return second;
+    }
+  }
+
+  #bound(family: number, port: number): { fd: number; port: number } | { errno: number } {
     const { base, u8, view } = this.#memory;
     const fd = this.#sys.socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return { errno: -fd };

@@ -24,7 +24,7 @@ import {
   wipeInitiator,
 } from './noise.ts';
 import { compareStamps, TIMESTAMP_SIZE, TimestampClock, unixMilliseconds } from './tai64n.ts';
-import { isZero, opensslX25519, type X25519 } from './x25519.ts';
+import { clamp, isZero, opensslX25519, type X25519 } from './x25519.ts';
 
 export interface HandshakerOptions {
   /** 32 bytes; absent or all zero: no handshake can happen until `setPrivateKey`. */
@@ -107,6 +107,11 @@ export class Handshaker {
     const privateKey = Uint8Array.from(key);
     const publicKey = this.#dh.publicKey(privateKey);
     this.#local = { privateKey, publicKey, checker: new CookieChecker(publicKey, this.#random) };
+  }
+
+  /** For the UAPI, which shows it: a copy, clamped (as WireGuard keeps it), for the caller to wipe. */
+  copyPrivateKey(): Uint8Array | undefined {
+    return this.#local && clamp(this.#local.privateKey);
   }
 
   /** Throws RangeError on a duplicate id or public key: programmer errors. */

@@ -7,7 +7,9 @@ import http from 'node:http';
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
+import type { Impairment } from './impairment.ts';
 import { pattern } from './pattern.ts';
+import { type Relay, startRelay } from './relay.ts';
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -53,6 +55,7 @@ export interface Exchange {
 
 const servers = new Map<string, { close(): void; ends: End[]; open: Set<net.Socket> }>();
 const held = new Map<number, net.Socket & { received?: string; ended?: End }>();
+const relays: Relay[] = [];
 let handles = 0;
 
 function endOf(error: NodeJS.ErrnoException): End {
@@ -115,6 +118,20 @@ function sendPattern(socket: net.Socket, bytes: number, seed: number, end: boole
   more();
 }
 
+/** The same at a steady pace: what a person's session looks like, not a transfer. */
+function sendPaced(socket: net.Socket, bytes: number, seed: number, bytesPerSecond: number, end: boolean): void {
+  const started = performance.now();
+  let sent = 0;
+  const timer = setInterval(() => {
+    const due = Math.min(bytes, Math.floor(((performance.now() - started) / 1000) * bytesPerSecond));
+    if (due > sent && socket.writable) socket.write(pattern(seed, sent, due - sent));
+    sent = due;
+    if (sent < bytes && !socket.destroyed) return;
+    clearInterval(timer);
+    if (end) socket.end();
+  }, 20);
+}
+
 const methods = {
   async listen(o: { address: string; port: number; service: Service }): Promise<number> {
     const ends: End[] = [];
@@ -162,6 +179,8 @@ const methods = {
     text?: string;
     bytes?: number;
     seed?: number;
+    /** Send `bytes` at this pace; as fast as it goes otherwise. */
+    bytesPerSecond?: number;
     shutdown?: boolean;
     /** Reset the connection after this many received bytes. */
     resetAfter?: number;
@@ -203,7 +222,9 @@ const methods = {
         if (o.text !== undefined) {
           if (o.shutdown === true) socket.end(o.text);
           else socket.write(o.text);
-        } else if (o.bytes !== undefined) sendPattern(socket, o.bytes, o.seed ?? 1, o.shutdown === true);
+        } else if (o.bytes !== undefined && o.bytesPerSecond !== undefined)
+          sendPaced(socket, o.bytes, o.seed ?? 1, o.bytesPerSecond, o.shutdown === true);
+        else if (o.bytes !== undefined) sendPattern(socket, o.bytes, o.seed ?? 1, o.shutdown === true);
         else if (o.shutdown === true) socket.end();
       });
     });
@@ -325,6 +346,23 @@ const methods = {
     }
     socket.close();
     return equal;
+  },
+
+  /** Starts a relay (relay.ts) in this namespace. @returns its handle and port. */
+  async relay(o: Parameters<typeof startRelay>[0]): Promise<{ relay: number; port: number }> {
+    const relay = await startRelay(o);
+    return { relay: relays.push(relay) - 1, port: relay.port };
+  },
+
+  rebind: (relay: number): Promise<void> => relays[relay]!.rebind(),
+
+  async impair(relay: number, seed: number, o: Impairment): Promise<void> {
+    relays[relay]!.impair(seed, o);
+  },
+
+  /** Datagrams that came to the relay, and that left it. */
+  async relayed(relay: number): Promise<{ in: number; out: number }> {
+    return { ...relays[relay]!.counts };
   },
 
   async listenHttp(address: string, port: number, body: string): Promise<number> {

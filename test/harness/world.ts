@@ -1,6 +1,9 @@
 // The world of the end-to-end tests: one real wireguard-go with its services, one nexd with a rule for each, hosts on both sides.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { type Host, startHost } from './host.ts';
 import type { Service } from './host-worker.ts';
+import type { Impairment } from './impairment.ts';
 import { inNamespace, makeNetwork, type Network } from './network.ts';
 import { makeFolder, type Nexd, removeFolder, startNexd, writeConfig } from './nexd.ts';
 import { makeKeys, startWireGuardGo, type WireGuardGo } from './wireguard-go.ts';
@@ -39,6 +42,14 @@ export interface World {
   readonly far: Host;
   readonly farEnd: WireGuardGo;
   readonly nexd: Nexd;
+  /** Base64. */
+  readonly publicKeys: { readonly near: string; readonly far: string };
+  /** The bad network between the two, if there is one; its host's methods `rebind`, `impair` and `relayed` take the handle. */
+  readonly relay: { readonly host: Host; readonly relay: number } | undefined;
+  /** The real `wg` on nexd's UAPI socket, when the world was made with `uapi`. @throws with what it printed when it fails. */
+  wg(...args: string[]): string;
+  /** Ends the far end's process and starts another with the same key, addresses and peer. */
+  restartFarEnd(): Promise<void>;
   /** Who calls, who answers, and where the caller must connect to. */
   way(
     direction: Direction,
@@ -69,6 +80,13 @@ export async function makeWorld(o: {
   outer?: Family;
   args?: string[];
   rules?: string[];
+  presharedKey?: boolean;
+  /** nexd's endpoint for the far end, instead of its address; or the name of it. */
+  endpoint?: string;
+  /** Puts a relay in between. The far end then learns nexd's endpoint from nexd alone. */
+  relay?: { seed: number; impairment: Impairment };
+  /** Offers the UAPI. */
+  uapi?: boolean;
 }): Promise<World> {
   const outer = o.outer ?? 'v4';
   const network = makeNetwork();
@@ -76,27 +94,31 @@ export async function makeWorld(o: {
   const [nearKeys, farKeys] = [makeKeys(), makeKeys()];
   const device = network.far.replace('nx', 'wg').slice(0, 15);
   const keyFile = writeConfig(folder, farKeys.privateKey, 'far.key');
-  const farEnd = await startWireGuardGo({
-    namespace: network.far,
-    device,
-    privateKeyFile: keyFile,
-    listenPort: 51820,
-    addresses: [`${FAR.v4}/24`, `${FAR.v6}/64`],
-  });
-  farEnd.wg(
-    'set',
-    device,
-    'peer',
-    nearKeys.publicKey,
-    'allowed-ips',
-    `${NEAR.v4}/32,${NEAR.v6}/128`,
-    'endpoint',
-    `${host(network.nearAddress[outer])}:51821`,
-  );
+  const presharedKey = o.presharedKey === true ? makeKeys().privateKey : undefined;
+  const presharedFile = presharedKey === undefined ? [] : [writeConfig(folder, presharedKey, 'preshared.key')];
+  const startFarEnd = async (): Promise<WireGuardGo> => {
+    const started = await startWireGuardGo({
+      namespace: network.far,
+      device,
+      privateKeyFile: keyFile,
+      listenPort: 51820,
+      addresses: [`${FAR.v4}/24`, `${FAR.v6}/64`],
+    });
+    started.wg(
+      ...['set', device, 'peer', nearKeys.publicKey, 'allowed-ips', `${NEAR.v4}/32,${NEAR.v6}/128`],
+      ...presharedFile.flatMap(file => ['preshared-key', file]),
+      ...(o.relay === undefined ? ['endpoint', `${host(network.nearAddress[outer])}:51821`] : []),
+    );
+    return started;
+  };
+  let farEnd = await startFarEnd();
+  const relay = o.relay && (await startRelayHost(network, outer, o.relay));
+  const endpoint = o.endpoint ?? `${host(network.farAddress[outer])}:${relay?.port ?? 51820}`;
   const config = writeConfig(
     folder,
     `[Interface]\nPrivateKey = ${nearKeys.privateKey}\nAddress = ${NEAR.v4}/32, ${NEAR.v6}/128\nListenPort = 51821\n` +
-      `[Peer]\nPublicKey = ${farKeys.publicKey}\nEndpoint = ${host(network.farAddress[outer])}:51820\nAllowedIPs = ${FAR.v4}/32, ${FAR.v6}/128\n`,
+      `[Peer]\nPublicKey = ${farKeys.publicKey}\nEndpoint = ${endpoint}\nAllowedIPs = ${FAR.v4}/32, ${FAR.v6}/128\n` +
+      (presharedKey === undefined ? '' : `PresharedKey = ${presharedKey}\n`),
   );
   const [near, far] = await Promise.all([startHost(network.near), startHost(network.far)]);
   for (const family of ['v4', 'v6'] as const) {
@@ -107,17 +129,28 @@ export async function makeWorld(o: {
     await far.listenUdp(FAR[family], UDP_PORT);
     await near.listenUdp(loopback[family], UDP_PORT);
   }
+  const uapiDirectory = join(folder, 'uapi');
+  const uapi = o.uapi === true ? ['--uapi-dir', uapiDirectory] : [];
   const nexd = startNexd({
     namespace: network.near,
     folder,
-    args: ['--config', config, '--envoy', o.envoy, ...(o.args ?? []), ...(o.rules ?? rules())],
+    args: ['--config', config, '--envoy', o.envoy, ...uapi, ...(o.args ?? []), ...(o.rules ?? rules())],
   });
   const world: World = {
     network,
     near,
     far,
-    farEnd,
+    get farEnd() {
+      return farEnd;
+    },
     nexd,
+    publicKeys: { near: nearKeys.publicKey, far: farKeys.publicKey },
+    relay,
+    wg: (...args) => wgIn(uapiDirectory, args),
+    async restartFarEnd() {
+      await farEnd.stop();
+      farEnd = await startFarEnd();
+    },
     way(direction, family, service) {
       const port = typeof service === 'number' ? service : SERVICES[service].port;
       return direction === 'egress'
@@ -138,7 +171,7 @@ export async function makeWorld(o: {
     },
     async close() {
       await nexd.stop();
-      await Promise.all([near.stop(), far.stop()]);
+      await Promise.all([near.stop(), far.stop(), relay?.host.stop()]);
       await farEnd.stop();
       network.remove();
       removeFolder(folder);
@@ -151,6 +184,22 @@ export async function makeWorld(o: {
     throw error;
   }
   return world;
+}
+
+async function startRelayHost(network: Network, outer: Family, o: { seed: number; impairment: Impairment }) {
+  const relayHost = await startHost(network.far);
+  const address = network.farAddress[outer];
+  const started = await relayHost.relay({ ...o, listen: address, server: { address, port: 51820 } });
+  return { host: relayHost, ...started };
+}
+
+/** The real `wg`, for which `directory` lies where it looks for sockets. */
+function wgIn(directory: string, args: string[]): string {
+  const script = 'mount --bind "$0" /var/run/wireguard && exec wg "$@"';
+  return execFileSync('unshare', ['--mount', 'sh', '-c', script, directory, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 /** For a test that needs the namespace's own tools. */

@@ -161,7 +161,10 @@ function echoBulk(bridge: Bridge, address: string, bytes: number): Promise<objec
     socket.on('end', () => {
       const there = sha(Buffer.concat(parts));
       const wait = () => {
-        if (here === undefined) return setTimeout(wait, 5);
+        if (here === undefined) {
+          setTimeout(wait, 5);
+          return;
+        }
         const seconds = (performance.now() - start) / 1000;
         if (here !== sha(data) || there !== sha(data)) reject(new Error('bytes differ'));
         else resolve({ megabitsEachWay: Math.round((bytes * 8) / seconds / 1e6) });

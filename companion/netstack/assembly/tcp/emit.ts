@@ -154,7 +154,9 @@ export function emitSyn(t: Tcb): void {
   }
   const header = <u32>(end - tcp);
   // RFC 7323 2.2: the window of a SYN is not scaled.
-  const window = min<u32>(t.rcvBuffer, 0xffff);
+  let window = min<u32>(t.rcvBuffer, 0xffff);
+  // In whole units of our scale, so that later segments can repeat it.
+  if (!opening) window &= ~((1 << <u32>t.rcvShift) - 1);
   if (!opening) t.rcvAdvertised = t.rcvNxt + window;
   writeHeaders(t, at, t.iss, opening ? 0 : t.rcvNxt, opening ? SYN : SYN | ACK, window, header, header << 2);
   if (!opening) sentAck(t);

@@ -2,7 +2,7 @@ import { now } from '../clock';
 import { PAGE_SIZE, RECEIVE_BUFFER_MAX } from '../constants';
 import { pressure } from '../pages';
 import { ready } from './lists';
-import { before, F_ACK_NOW, set, Tcb } from './tcb';
+import { before, F_ACK_NOW, set, SYN_RECEIVED, Tcb } from './tcb';
 
 /** The receive window: what is advertised, when an update goes out, and how the buffer grows. */
 
@@ -33,6 +33,8 @@ export function selectWindow(t: Tcb, ack: u32): u32 {
   const space = receiveSpace(t);
   const current = receiveWindow(t);
   let units: u32;
+  // A SYN-ACK may have to go again, and it cannot tell of more than this.
+  if (<u32>t.state === SYN_RECEIVED) return current >>> shift;
   if (space >= current + min<u32>(t.rcvMss, t.rcvBuffer >>> 1) && pressure() < 2) {
     units = space >>> shift;
     if (units << shift < current) units++;
