@@ -135,6 +135,16 @@ describe('two companions', () => {
     expect(performance.now() - began).toBeLessThan(2000);
   });
 
+  it('send one initiation for the first packet after a silence longer than a handshake may take', async () => {
+    const { a, b } = await pair();
+    const port = await tunnelTcp(a, b, await scope.server(socket => socket.pipe(socket)));
+    await sleep(6000);
+    expect((await exchange(port, Buffer.from('x'))).toString()).toBe('x');
+    // One initiation and one response: a second initiation would make the answer to the first one void.
+    expect((await a.status()).counters['wireguard_drop_unknown_index']).toBe(0);
+    expect((await b.status()).counters['handshakes_received']).toBe(1);
+  });
+
   it('log and count no key, and save growing stamps before they are used', async () => {
     const stamps: string[] = [];
     const [keysA, keysB] = [keyPair(), keyPair()];

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { x25519 } from '@noble/curves/ed25519.js';
-import { formatAddress, formatEndpoint, networkOf, parseEndpoint, parsePrefix } from '../rules/index.ts';
+import { formatAddress, formatEndpoint, networkOf, parsePrefix } from '../rules/index.ts';
 import { configError, peersError } from './check-config.ts';
 import type {
   CompanionConfig,
@@ -12,7 +12,7 @@ import type {
   ProxyKeyConfig,
   ProxyKeyReport,
 } from './config.ts';
-import { type FromWorker, POSTED, type ReceivedHandshake, TAKEN } from './datapath/messages.ts';
+import { type FromWorker, POSTED, type ReceivedHandshake, TAKEN, type WorkerPeerStatus } from './datapath/messages.ts';
 import { lookupAddresses } from './endpoint-resolver.ts';
 import { PeerTable } from './peer-table.ts';
 import { changedPeers } from './uapi-device.ts';
@@ -139,15 +139,14 @@ export class Companion extends EventEmitter<CompanionEvents> {
 
   /** For the UAPI: what is in force, keys and all. The private key is a copy, clamped, for the caller to wipe. */
   async uapiState(): Promise<UapiState> {
-    const { peers } = await this.#link.request<'status'>({ type: 'status' });
-    const byId = new Map(peers.map(peer => [peer.id, peer]));
+    const byId = await this.#livePeers();
     const privateKey = this.#handshaker.copyPrivateKey();
     return {
       ...(privateKey === undefined ? {} : { privateKey }),
       listenPort: this.#listenPort,
       peers: [...this.#peers].map(({ id, config }) => {
         const live = byId.get(id);
-        const endpoint = live?.endpoint && parseEndpoint(endpointText(live.endpoint));
+        const endpoint = live?.endpoint && endpointParts(live.endpoint);
         return {
           publicKey: config.publicKey,
           ...(config.presharedKey === undefined ? {} : { presharedKey: config.presharedKey }),
@@ -162,15 +161,21 @@ export class Companion extends EventEmitter<CompanionEvents> {
     };
   }
 
+  async #livePeers(): Promise<Map<number, WorkerPeerStatus>> {
+    const { peers } = await this.#link.request<'status'>({ type: 'status' });
+    return new Map(peers.map(peer => [peer.id, peer]));
+  }
+
   /**
    * For the UAPI: all of it or nothing. -> 0, or a negative errno: -EADDRINUSE or -EACCES for a listen port that cannot be had, -EINVAL
    * for what our own checks refuse. Nothing is written to a file. Copies the keys.
    */
   async uapiSet(set: UapiSet): Promise<number> {
-    const endpoints = new Map((await this.status()).peers.map(({ publicKey, endpoint }) => [publicKey, endpoint]));
+    const live = await this.#livePeers();
     const { peers, placed } = changedPeers(this.#peers.configured, set, name => {
-      const text = endpoints.get(name);
-      return text === undefined ? undefined : parseEndpoint(text);
+      const id = this.#peers.idOf(name);
+      const endpoint = id === undefined ? undefined : live.get(id)?.endpoint;
+      return endpoint && endpointParts(endpoint);
     });
     if (peersError(peers) !== undefined) return ERRNO.invalid;
     // The one step that can fail comes first.
@@ -359,5 +364,10 @@ function base64(bytes: Uint8Array): string {
 
 /** `address:port` of 18 bytes. */
 function endpointText(endpoint: Uint8Array): string {
-  return formatEndpoint(formatAddress(endpoint.subarray(0, 16)), (endpoint[16]! << 8) | endpoint[17]!);
+  const { host, port } = endpointParts(endpoint);
+  return formatEndpoint(host, port);
+}
+
+function endpointParts(endpoint: Uint8Array): { host: string; port: number } {
+  return { host: formatAddress(endpoint.subarray(0, 16)), port: (endpoint[16]! << 8) | endpoint[17]! };
 }

@@ -41,6 +41,11 @@ export class PeerTable implements Iterable<{ readonly id: PeerId; readonly confi
     return this.#byId[id]?.name;
   }
 
+  /** Of the peer with this public key (base64). */
+  idOf(name: string): PeerId | undefined {
+    return this.#byName.get(name)?.id;
+  }
+
   /**
    * Makes the peers be these, which were found well-formed. One with `ownKey` is left out, as WireGuard does. Those in `placed` (by
    * base64 key) go to their configured endpoint even if that is as it was: they may have roamed since.

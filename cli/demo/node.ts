@@ -39,8 +39,22 @@ export class DemoNode {
       join(directory, 'state'),
       '--runtime-dir',
       join(directory, 'run'),
+      '--uapi-dir',
+      join(directory, 'wireguard'),
     ];
-    const args = ['proxy', '--config', config, '--envoy', envoy, ...places, '--bind', '127.0.0.1', ...rules];
+    const args = [
+      'proxy',
+      '--config',
+      config,
+      '--envoy',
+      envoy,
+      ...places,
+      '--interface-name',
+      name,
+      '--bind',
+      '127.0.0.1',
+      ...rules,
+    ];
     // A group of its own: Ctrl-C comes to us alone, and the order of the end is ours.
     this.child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', NEXD, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],

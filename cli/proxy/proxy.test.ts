@@ -181,6 +181,7 @@ describe.each(envoys)('--envoy %s', envoy => {
     const socket = connect(two, '127.0.0.1');
     const received: string[] = [];
     socket.on('data', chunk => received.push(String(chunk)));
+    socket.on('error', error => received.push(error.message));
     socket.write('a');
     await expect.poll(() => received.join(''), { timeout: 5000 }).toBe('a');
     expect((await nexd!.ctl('proxy', 'remove', '--egress', `tcp:${one}:10.99.0.1:4242`)).code).toBe(0);
@@ -190,8 +191,9 @@ describe.each(envoys)('--envoy %s', envoy => {
     socket.write('b');
     await expect.poll(() => received.join(''), { timeout: 5000 }).toBe('ab');
     expect((await nexd!.ctl('proxy', 'remove', '--egress', `tcp:${one}:10.99.0.1:4242`)).code).toBe(0);
+    const closed = new Promise(resolve => socket.on('close', resolve));
     socket.end('c');
-    await new Promise(resolve => socket.on('close', resolve));
+    await Promise.race([closed, sleep(5000)]);
     expect(received.join('')).toBe('abc');
     await nexd!.stop();
     await start(envoy, ...args);

@@ -109,7 +109,7 @@ export class DataPath {
       memory,
       port: start.port,
       onMessage: message => this.#onMessage(message as ToWorker),
-      onWake: time => stack.setNow(time),
+      onWake: time => this.#pump.wake(time),
     });
     opened.push(this.#reactor);
     const outer = OuterSocket.open({
@@ -131,7 +131,9 @@ export class DataPath {
       config: start.relays,
       counters: this.#counters,
       log: (level, message, fields) => this.#post({ type: 'log', level, message, fields }),
-      hasRoute: address => this.#tunnel.routeAddress(address) >= 0,
+      // The stack delivers what is sent to an address of its own.
+      hasRoute: address =>
+        this.#tunnel.routeAddress(address) >= 0 || start.addresses.some(own => Buffer.compare(own, address) === 0),
       peerOf: address => {
         const id = this.#tunnel.routeAddress(address);
         return id < 0 ? undefined : { id, publicKeyBase64: this.#peers.get(id) ?? '' };
@@ -261,6 +263,7 @@ export class DataPath {
     const waiting = (Atomics.load(this.#handshakes, POSTED) - Atomics.load(this.#handshakes, TAKEN)) | 0;
     if (waiting + received.length > HANDSHAKE_QUEUE) return false;
     Atomics.add(this.#handshakes, POSTED, received.length);
+    this.#counters.count('handshakes_received', received.length);
     this.#post({ type: 'handshakes', received });
     return true;
   }

@@ -88,6 +88,15 @@ export class Pump {
     this.#junk = o.counters.slot('outer_drop_malformed');
   }
 
+  /**
+   * At the start of each turn, before anything else is done in it. Both engines know the time only by being told: a packet that ends a
+   * long silence must not be taken for one of the time when the silence began, or its handshake is timed out when it is sent.
+   */
+  wake(now: number): void {
+    this.#o.stack.setNow(now);
+    this.#o.tunnel.advance(now / 1000);
+  }
+
   /** Takes one batch from a readable socket. */
   receive(fd: number): void {
     const { socket, tunnel, reactor, client } = this.#o;
@@ -117,10 +126,7 @@ export class Pump {
   run(): number {
     const { stack, tunnel, socket, reactor, client } = this.#o;
     const now = reactor.now;
-    if (tunnel.deadline * 1000 <= now) {
-      tunnel.advance(now / 1000);
-      this.settle();
-    }
+    this.settle();
     stack.advance();
     let sends = 0;
     let more = true;
@@ -131,10 +137,14 @@ export class Pump {
       sends = this.#send(sends);
       for (let kind = stack.nextLocal(); kind !== 0; kind = stack.nextLocal()) this.#passUdp(kind);
       client.afterPoll();
-      more = (sends > before || reactor.pumpWanted) && sends < SENDS_PER_TURN && !socket.blocked;
+      // A packet to an address of our own is delivered inside poll(): it may leave events where nothing was sent.
+      const delivered = this.#drainEvents();
+      more = (sends > before || delivered || reactor.pumpWanted) && sends < SENDS_PER_TURN && !socket.blocked;
     }
     this.settle();
     const due = stack.advance();
+    // What a timer just ended must not wait for the next packet to be told.
+    if (this.#drainEvents()) more = true;
     if (socket.blocked) return Math.min(tunnel.deadline * 1000, now + BLOCKED_WAIT_US);
     return more ? now : Math.min(tunnel.deadline * 1000, due);
   }
@@ -187,10 +197,13 @@ export class Pump {
     if (!this.#o.onHandshakes(received)) this.#o.counters.count('handshake_drop_queue_full', received.length);
   }
 
-  #drainEvents(): void {
+  /** -> whether there were any. */
+  #drainEvents(): boolean {
     const { stack, client } = this.#o;
-    for (let connection = stack.nextEvent(); connection !== 0; connection = stack.nextEvent())
-      client.onStackEvent(connection, stack.eventBits);
+    let connection = stack.nextEvent();
+    const any = connection !== 0;
+    for (; connection !== 0; connection = stack.nextEvent()) client.onStackEvent(connection, stack.eventBits);
+    return any;
   }
 
   /** Polls and sends until there is nothing, the socket is full or the turn's share is used. -> `sends` + batches sent. */

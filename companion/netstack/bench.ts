@@ -5,12 +5,16 @@
  *   node companion/netstack/bench.ts [--connections 1] [--megabytes 512] [--batch 64]
  */
 import { parseArgs } from 'node:util';
-import { Host } from './testing/host.ts';
 import * as EventBits from './event-bits.ts';
 import type { Netstack } from './netstack.ts';
+import { Host } from './testing/host.ts';
 
 const { values } = parseArgs({
-  options: { connections: { type: 'string', default: '1' }, megabytes: { type: 'string', default: '512' }, batch: { type: 'string', default: '64' } },
+  options: {
+    connections: { type: 'string', default: '1' },
+    megabytes: { type: 'string', default: '512' },
+    batch: { type: 'string', default: '64' },
+  },
 });
 const connections = Number(values.connections);
 const total = Number(values.megabytes) * 1e6;
@@ -73,7 +77,8 @@ const senders: number[] = [];
 for (let i = 0; i < connections; i++) senders.push(a.stack.connect(address, 80));
 while (turn() > 0);
 const receivers: number[] = [];
-for (let conn = b.stack.nextEvent(); conn !== 0; conn = b.stack.nextEvent()) if (b.stack.eventBits & EventBits.ACCEPT) receivers.push(conn);
+for (let conn = b.stack.nextEvent(); conn !== 0; conn = b.stack.nextEvent())
+  if (b.stack.eventBits & EventBits.ACCEPT) receivers.push(conn);
 while (a.stack.nextEvent() !== 0);
 
 function transfer(bytes: number): number {
@@ -105,8 +110,11 @@ for (const end of [a, b]) {
   end.packets = 0;
 }
 const took = transfer(total);
-const line = (name: string, ms: number, packets: number) => console.log(`${name.padEnd(28)} ${((ms * 1e6) / packets).toFixed(1).padStart(8)} ns/packet`);
-console.log(`${connections} connections, ${(total / 1e6).toFixed(0)} MB, batches of ${batch}: ${((total * 8) / took / 1e6).toFixed(2)} Gbit/s with both ends on this core`);
+const line = (name: string, ms: number, packets: number) =>
+  console.log(`${name.padEnd(28)} ${((ms * 1e6) / packets).toFixed(1).padStart(8)} ns/packet`);
+console.log(
+  `${connections} connections, ${(total / 1e6).toFixed(0)} MB, batches of ${batch}: ${((total * 8) / took / 1e6).toFixed(2)} Gbit/s with both ends on this core`,
+);
 console.log(`${a.packets} data packets, ${b.packets} acknowledgments`);
 line('poll, data segments', a.poll, a.packets);
 line('input, data segments', b.input, a.packets);

@@ -165,7 +165,12 @@ export class Driver {
     if (packet.length > 65_536) throw new Error('packet too long');
     stack.u8.set(packet, this.#packet);
     const told = stack.input(this.#packet, packet.length);
-    if (told !== 0) extra['udp'] = { error: told === 2, from: formatAddress(stack.u8.slice(stack.udp.source, stack.udp.source + 16)), port: stack.udp.sourcePort };
+    if (told !== 0)
+      extra['udp'] = {
+        error: told === 2,
+        from: formatAddress(stack.u8.slice(stack.udp.source, stack.udp.source + 16)),
+        port: stack.udp.sourcePort,
+      };
   }
 
   #answer(stack: Netstack, extra: Record<string, unknown>): Answer {

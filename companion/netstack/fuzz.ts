@@ -7,7 +7,11 @@ import { parseArgs } from 'node:util';
 import { fuzz } from './testing/fuzzing.ts';
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '100' }, from: { type: 'string', default: '1' }, packets: { type: 'string', default: '5000' } },
+  options: {
+    runs: { type: 'string', default: '100' },
+    from: { type: 'string', default: '1' },
+    packets: { type: 'string', default: '5000' },
+  },
 });
 const from = Number(values.from);
 let failed = 0;

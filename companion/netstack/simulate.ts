@@ -7,7 +7,9 @@
 import { parseArgs } from 'node:util';
 import { makeScenario, simulate } from './testing/simulation.ts';
 
-const { values } = parseArgs({ options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' } },
+});
 if (values.seed !== undefined) {
   const scenario = makeScenario(Number(values.seed));
   console.log(JSON.stringify(scenario));

@@ -7,8 +7,10 @@ import http from 'node:http';
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
+import { parseAddress } from '../../rules/index.ts';
 import type { Impairment } from './impairment.ts';
 import { pattern } from './pattern.ts';
+import { ping } from './ping.ts';
 import { type Relay, startRelay } from './relay.ts';
 
 const CLONE_NEWNET = 0x40000000;
@@ -346,6 +348,16 @@ const methods = {
     }
     socket.close();
     return equal;
+  },
+
+  /** One ICMP echo per size (bytes behind its header). @returns the sizes whose answer came in time and is equal. */
+  async icmpEcho(o: { address: string; sizes: number[]; timeoutMs?: number }): Promise<number[]> {
+    const bytes = parseAddress(o.address)!;
+    const address = net.isIPv4(o.address) ? bytes.subarray(12) : bytes;
+    return o.sizes.filter(size => {
+      const data = pattern(size, 0, size);
+      return ping(address, data, o.timeoutMs ?? 2000)?.equals(data) === true;
+    });
   },
 
   /** Starts a relay (relay.ts) in this namespace. @returns its handle and port. */

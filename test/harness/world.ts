@@ -1,5 +1,6 @@
 // The world of the end-to-end tests: one real wireguard-go with its services, one nexd with a rule for each, hosts on both sides.
 import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Host, startHost } from './host.ts';
 import type { Service } from './host-worker.ts';
@@ -48,6 +49,8 @@ export interface World {
   readonly relay: { readonly host: Host; readonly relay: number } | undefined;
   /** The real `wg` on nexd's UAPI socket, when the world was made with `uapi`. @throws with what it printed when it fails. */
   wg(...args: string[]): string;
+  /** Changes what nexd finds as /etc/hosts, when the world was made with `hosts`. */
+  setHosts(text: string): void;
   /** Ends the far end's process and starts another with the same key, addresses and peer. */
   restartFarEnd(): Promise<void>;
   /** Who calls, who answers, and where the caller must connect to. */
@@ -85,6 +88,8 @@ export async function makeWorld(o: {
   endpoint?: string;
   /** Puts a relay in between. The far end then learns nexd's endpoint from nexd alone. */
   relay?: { seed: number; impairment: Impairment };
+  /** What nexd finds as /etc/hosts; see `setHosts`. */
+  hosts?: string;
   /** Offers the UAPI. */
   uapi?: boolean;
 }): Promise<World> {
@@ -129,6 +134,13 @@ export async function makeWorld(o: {
     await far.listenUdp(FAR[family], UDP_PORT);
     await near.listenUdp(loopback[family], UDP_PORT);
   }
+  // ip-netns(8): what lies here is mounted over /etc for what is run in the namespace.
+  const etc = `/etc/netns/${network.near}`;
+  const setHosts = (text: string) => writeFileSync(join(etc, 'hosts'), text);
+  if (o.hosts !== undefined) {
+    mkdirSync(etc, { recursive: true });
+    setHosts(o.hosts);
+  }
   const uapiDirectory = join(folder, 'uapi');
   const uapi = o.uapi === true ? ['--uapi-dir', uapiDirectory] : [];
   const nexd = startNexd({
@@ -147,6 +159,7 @@ export async function makeWorld(o: {
     publicKeys: { near: nearKeys.publicKey, far: farKeys.publicKey },
     relay,
     wg: (...args) => wgIn(uapiDirectory, args),
+    setHosts,
     async restartFarEnd() {
       await farEnd.stop();
       farEnd = await startFarEnd();
@@ -174,6 +187,7 @@ export async function makeWorld(o: {
       await Promise.all([near.stop(), far.stop(), relay?.host.stop()]);
       await farEnd.stop();
       network.remove();
+      if (o.hosts !== undefined) rmSync(etc, { recursive: true });
       removeFolder(folder);
     },
   };

@@ -63,8 +63,19 @@ export function fuzz(seed: number, packets: number): { sent: number; received: n
     for (const [conn] of host.events()) stack.close(conn);
   }
   const stats = stack.stats();
-  for (const gauge of ['connections', 'timeWaits', 'recordsUsed', 'halfOpen', 'timers', 'datagramsQueued', 'pagesUsed'] as const)
-    if (stats[gauge] !== 0) throw new Error(`${gauge} = ${stats[gauge]} at the end ${JSON.stringify(stack.connections().map(conn => stack.inspect(conn)))}`);
+  for (const gauge of [
+    'connections',
+    'timeWaits',
+    'recordsUsed',
+    'halfOpen',
+    'timers',
+    'datagramsQueued',
+    'pagesUsed',
+  ] as const)
+    if (stats[gauge] !== 0)
+      throw new Error(
+        `${gauge} = ${stats[gauge]} at the end ${JSON.stringify(stack.connections().map(conn => stack.inspect(conn)))}`,
+      );
   return { sent, received: stats['packetsIn']! };
 }
 
@@ -109,7 +120,12 @@ function reply(r: Random, packet: Uint8Array): Uint8Array {
     data: r.chance(0.4) ? r.bytes(r.pick([1, 2, 100, 1300])) : new Uint8Array(),
     ...(r.chance(0.7) ? { stamp: { value: Math.floor(r.next() * 2 ** 32), echo: s.stamp?.value ?? 0 } } : {}),
     ...(r.chance(0.3)
-      ? { sacks: Array.from({ length: r.integer(1, 3) }, (): [number, number] => [(s.seq + r.integer(-2000, 5000)) >>> 0, (s.seq + r.integer(-2000, 9000)) >>> 0]) }
+      ? {
+          sacks: Array.from({ length: r.integer(1, 3) }, (): [number, number] => [
+            (s.seq + r.integer(-2000, 5000)) >>> 0,
+            (s.seq + r.integer(-2000, 9000)) >>> 0,
+          ]),
+        }
       : {}),
   };
   if (s.flags.includes('S') && r.chance(0.7)) {
@@ -117,7 +133,8 @@ function reply(r: Random, packet: Uint8Array): Uint8Array {
     answer.ack = (s.seq + 1) >>> 0;
     if (s.flags.includes('A')) answer.seq = s.ack;
     if (s.stamp !== undefined) answer.stamp = { value: 1, echo: s.stamp.value };
-    if (answer.flags === 'SA') Object.assign(answer, { mss: r.pick([1, 100, 536, 1380, 65_535]), scale: r.integer(0, 20), sackPermitted: true });
+    if (answer.flags === 'SA')
+      Object.assign(answer, { mss: r.pick([1, 100, 536, 1380, 65_535]), scale: r.integer(0, 20), sackPermitted: true });
   }
   return writeSegment(answer);
 }
@@ -196,7 +213,8 @@ function fragment(r: Random, source: Uint8Array, destination: Uint8Array): Uint8
 /** Damages a packet; half of the time checksums are put right again so that the damage gets further in. */
 function mutate(r: Random, packet: Uint8Array): Uint8Array {
   let result = packet.slice();
-  for (let i = r.integer(1, 4); i > 0; i--) result[r.integer(0, result.length - 1)]! = r.pick([0, 1, 127, 128, 255, r.integer(0, 255)]);
+  for (let i = r.integer(1, 4); i > 0; i--)
+    result[r.integer(0, result.length - 1)]! = r.pick([0, 1, 127, 128, 255, r.integer(0, 255)]);
   if (r.chance(0.2)) result = result.slice(0, r.integer(0, result.length));
   if (result.length >= 40 && r.chance(0.7)) repair(result);
   return result;

@@ -17,7 +17,13 @@ export class Host {
   constructor(addresses: readonly string[], options: Partial<NetstackOptions> & { seedByte?: number } = {}) {
     const { seedByte = 1, ...rest } = options;
     const mtu = rest.mtu ?? 1420;
-    this.stack = Netstack.create({ mtu, seed: new Uint8Array(32).fill(seedByte), now: 0, memoryBytes: 32 << 20, ...rest });
+    this.stack = Netstack.create({
+      mtu,
+      seed: new Uint8Array(32).fill(seedByte),
+      now: 0,
+      memoryBytes: 32 << 20,
+      ...rest,
+    });
     for (const address of addresses) this.stack.addAddress(bytesOf(address));
     this.#stride = 64 + ((Math.max(mtu, 1500) + 63) & ~63);
     this.#slots = this.stack.reserve(SLOTS * this.#stride);
@@ -50,7 +56,8 @@ export class Host {
   /** Events since the last call, as [connection, bits]. */
   events(): [conn: number, bits: number][] {
     const events: [number, number][] = [];
-    for (let conn = this.stack.nextEvent(); conn !== 0; conn = this.stack.nextEvent()) events.push([conn, this.stack.eventBits]);
+    for (let conn = this.stack.nextEvent(); conn !== 0; conn = this.stack.nextEvent())
+      events.push([conn, this.stack.eventBits]);
     return events;
   }
 
@@ -76,7 +83,12 @@ export class Host {
   /** The datagram that `input` or `nextLocal` just told of. */
   udp(): { source: Uint8Array; sourcePort: number; localPort: number; payload: Uint8Array } {
     const { source, sourcePort, localPort, payload, length } = this.stack.udp;
-    return { source: this.stack.u8.slice(source, source + 16), sourcePort, localPort, payload: this.stack.u8.slice(payload, payload + length) };
+    return {
+      source: this.stack.u8.slice(source, source + 16),
+      sourcePort,
+      localPort,
+      payload: this.stack.u8.slice(payload, payload + length),
+    };
   }
 }
 

@@ -20,7 +20,15 @@ export interface LinkOptions {
 }
 
 export const PERFECT: LinkOptions = {
-  delay: 1000, jitter: 0, loss: 0, duplicate: 0, corrupt: 0, reorder: 0, reorderBy: 0, rate: Number.POSITIVE_INFINITY, queue: Number.POSITIVE_INFINITY,
+  delay: 1000,
+  jitter: 0,
+  loss: 0,
+  duplicate: 0,
+  corrupt: 0,
+  reorder: 0,
+  reorderBy: 0,
+  rate: Number.POSITIVE_INFINITY,
+  queue: Number.POSITIVE_INFINITY,
 };
 
 interface Travelling {
@@ -90,7 +98,8 @@ export class Link {
       let i = 0;
       while (true) {
         let least = i;
-        for (const child of [2 * i + 1, 2 * i + 2]) if (child < this.#heap.length && earlier(this.#heap[child]!, this.#heap[least]!)) least = child;
+        for (const child of [2 * i + 1, 2 * i + 2])
+          if (child < this.#heap.length && earlier(this.#heap[child]!, this.#heap[least]!)) least = child;
         if (least === i) break;
         [this.#heap[i], this.#heap[least]] = [this.#heap[least]!, this.#heap[i]!];
         i = least;

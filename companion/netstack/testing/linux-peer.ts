@@ -100,7 +100,8 @@ class Bridge {
 /** Sets the kernel's congestion control for a socket or server of node's. */
 function control<T extends net.Socket | net.Server>(socket: T): T {
   const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
-  if (fd === undefined || fd < 0 || setsockopt(fd, 6, 13, Buffer.from(congestion), congestion.length) !== 0) throw new Error(`cannot set ${congestion}`);
+  if (fd === undefined || fd < 0 || setsockopt(fd, 6, 13, Buffer.from(congestion), congestion.length) !== 0)
+    throw new Error(`cannot set ${congestion}`);
   return socket;
 }
 
@@ -132,7 +133,8 @@ function drain(bridge: Bridge, conn: number, done: (data: Buffer) => void): (bit
 }
 
 const DATA = new Random(99).bytes(64_000);
-const payload = (bytes: number): Buffer => Buffer.concat(Array.from({ length: Math.ceil(bytes / DATA.length) }, () => DATA)).subarray(0, bytes);
+const payload = (bytes: number): Buffer =>
+  Buffer.concat(Array.from({ length: Math.ceil(bytes / DATA.length) }, () => DATA)).subarray(0, bytes);
 
 /** Kernel connects to us; bytes go both ways at once. */
 function echoBulk(bridge: Bridge, address: string, bytes: number): Promise<object> {
@@ -149,7 +151,8 @@ function echoBulk(bridge: Bridge, address: string, bytes: number): Promise<objec
       bridge.handle(conn, bits => {
         out(bits);
         into(bits);
-        if (bits & (EventBits.RESET | EventBits.ERROR)) reject(new Error(`our side: ${bridge.host.stack.errorOf(conn)}`));
+        if (bits & (EventBits.RESET | EventBits.ERROR))
+          reject(new Error(`our side: ${bridge.host.stack.errorOf(conn)}`));
       });
       into(EventBits.READABLE);
     };
@@ -213,7 +216,8 @@ function oneWay(bridge: Bridge, upload: boolean, bytes: number): Promise<object>
         if (bits & EventBits.CONNECTED && upload) out = pour(bridge, conn, data);
         out(bits);
         into(bits);
-        if (bits & (EventBits.RESET | EventBits.ERROR)) reject(new Error(`our side: ${bridge.host.stack.errorOf(conn)}`));
+        if (bits & (EventBits.RESET | EventBits.ERROR))
+          reject(new Error(`our side: ${bridge.host.stack.errorOf(conn)}`));
       });
     });
   });
@@ -261,7 +265,8 @@ async function manners(bridge: Bridge): Promise<object> {
     net.connect({ host: OURS, port: 80 }).on('error', error => resolve((error as NodeJS.ErrnoException).code ?? ''));
   });
   const resetByThem = await new Promise<string>(resolve => {
-    bridge.onAccept = conn => bridge.handle(conn, bits => bits & EventBits.RESET && resolve(bridge.host.stack.errorOf(conn)));
+    bridge.onAccept = conn =>
+      bridge.handle(conn, bits => bits & EventBits.RESET && resolve(bridge.host.stack.errorOf(conn)));
     const socket = net.connect({ host: OURS, port: 80 }, () => socket.resetAndDestroy());
   });
   // The kernel's application does not read for a second: zero window, probes, then all of it.
@@ -284,16 +289,37 @@ async function manners(bridge: Bridge): Promise<object> {
 const [scenario = 'bulk', loss = '0', size = '20000000', congestion = 'cubic'] = process.argv.slice(2);
 const bridge = new Bridge(Number(loss));
 const bytes = Number(size);
-const run = { bulk: () => echoBulk(bridge, OURS, bytes), bulk6: () => echoBulk(bridge, OURS_V6, bytes), upload: () => oneWay(bridge, true, bytes), download: () => oneWay(bridge, false, bytes), many: () => many(bridge, 500), manners: () => manners(bridge) }[scenario];
+const run = {
+  bulk: () => echoBulk(bridge, OURS, bytes),
+  bulk6: () => echoBulk(bridge, OURS_V6, bytes),
+  upload: () => oneWay(bridge, true, bytes),
+  download: () => oneWay(bridge, false, bytes),
+  many: () => many(bridge, 500),
+  manners: () => manners(bridge),
+}[scenario];
 if (run === undefined) throw new Error(`no scenario ${scenario}`);
 const guard = setTimeout(() => {
-  console.log(JSON.stringify({ error: 'took too long', connections: bridge.host.stack.connections().map(conn => bridge.host.stack.inspect(conn)) }));
+  console.log(
+    JSON.stringify({
+      error: 'took too long',
+      connections: bridge.host.stack.connections().map(conn => bridge.host.stack.inspect(conn)),
+    }),
+  );
   process.exit(1);
 }, 50_000);
 try {
   const result = await run();
   const stats = bridge.host.stack.stats();
-  console.log(JSON.stringify({ ...result, retransmits: stats['tcpRetransmits'], timeouts: stats['tcpTimeouts'], undos: stats['tcpUndos'], recoveries: stats['tcpRecoveries'], paws: stats['tcpPawsDrops'] }));
+  console.log(
+    JSON.stringify({
+      ...result,
+      retransmits: stats['tcpRetransmits'],
+      timeouts: stats['tcpTimeouts'],
+      undos: stats['tcpUndos'],
+      recoveries: stats['tcpRecoveries'],
+      paws: stats['tcpPawsDrops'],
+    }),
+  );
 } catch (error) {
   console.log(JSON.stringify({ error: String(error) }));
   process.exitCode = 1;

@@ -77,7 +77,11 @@ export class Script {
     this.stackPort = 80;
     const { mtu = 1420, seed, now, memoryBytes, rtoMax, userTimeout, connectTimeout, keepalive = 0 } = options;
     const given = { seed, now, memoryBytes, rtoMax, userTimeout, connectTimeout };
-    this.host = new Host([us!], { mtu, keepalive, ...Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined)) });
+    this.host = new Host([us!], {
+      mtu,
+      keepalive,
+      ...Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined)),
+    });
     if (options.stackIsn !== undefined) this.host.stack.pinIsn(options.stackIsn);
     this.now = options.now ?? 0;
   }
@@ -122,14 +126,28 @@ export class Script {
   }
 
   synOptions(): Sent {
-    const { mss = (this.options.mtu ?? 1420) - (this.options.v6 === true ? 60 : 40), scale = 7, sack = true } = this.options;
-    return { ...(mss !== null ? { mss } : {}), ...(scale !== null ? { scale } : {}), ...(sack ? { sackPermitted: true } : {}), window: Math.min(this.options.window ?? 65_535, 65_535) };
+    const {
+      mss = (this.options.mtu ?? 1420) - (this.options.v6 === true ? 60 : 40),
+      scale = 7,
+      sack = true,
+    } = this.options;
+    return {
+      ...(mss !== null ? { mss } : {}),
+      ...(scale !== null ? { scale } : {}),
+      ...(sack ? { sackPermitted: true } : {}),
+      window: Math.min(this.options.window ?? 65_535, 65_535),
+    };
   }
 
   /** Builds a segment of the peer. */
   build(flags: string, sent: Sent = {}): Segment {
     const { seq = 0, ack, data = '', sacks, mss, scale, sackPermitted, stamp } = sent;
-    const bytes = typeof data === 'number' ? new Uint8Array(data).map((_, i) => (seq + i) & 255) : typeof data === 'string' ? Buffer.from(data) : data;
+    const bytes =
+      typeof data === 'number'
+        ? new Uint8Array(data).map((_, i) => (seq + i) & 255)
+        : typeof data === 'string'
+          ? Buffer.from(data)
+          : data;
     const stamps = (this.options.stamps ?? true) && stamp !== null;
     return {
       source: this.them,
@@ -144,8 +162,17 @@ export class Script {
       ...(mss !== undefined ? { mss } : {}),
       ...(scale !== undefined ? { scale } : {}),
       ...(sackPermitted !== undefined ? { sackPermitted } : {}),
-      ...(stamps ? { stamp: { value: stamp?.value ?? this.peerClock(), echo: stamp?.echo ?? (flags.includes('A') ? this.lastStamp : 0) } } : {}),
-      ...(sacks !== undefined ? { sacks: sacks.map(([a, b]): [number, number] => [(this.stackIsn + a) >>> 0, (this.stackIsn + b) >>> 0]) } : {}),
+      ...(stamps
+        ? {
+            stamp: {
+              value: stamp?.value ?? this.peerClock(),
+              echo: stamp?.echo ?? (flags.includes('A') ? this.lastStamp : 0),
+            },
+          }
+        : {}),
+      ...(sacks !== undefined
+        ? { sacks: sacks.map(([a, b]): [number, number] => [(this.stackIsn + a) >>> 0, (this.stackIsn + b) >>> 0]) }
+        : {}),
     };
   }
 
@@ -215,7 +242,10 @@ export class Script {
     const { segment } = first;
     const seen = this.relative(segment);
     // PSH is worth no test: it tells nothing that any stack acts upon.
-    expect({ flags: segment.flags.replace('P', ''), ...Object.fromEntries(Object.keys(wanted).map(key => [key, seen[key as keyof Wanted]])) }).toEqual({ flags, ...wanted });
+    expect({
+      flags: segment.flags.replace('P', ''),
+      ...Object.fromEntries(Object.keys(wanted).map(key => [key, seen[key as keyof Wanted]])),
+    }).toEqual({ flags, ...wanted });
     return { ...segment, at: first.at };
   }
 
@@ -225,7 +255,14 @@ export class Script {
       ack: (segment.ack - this.peerIsn) >>> 0,
       length: segment.data.length,
       window: segment.window,
-      ...(segment.sacks !== undefined ? { sacks: segment.sacks.map(([a, b]): [number, number] => [(a - this.peerIsn) >>> 0, (b - this.peerIsn) >>> 0]) } : {}),
+      ...(segment.sacks !== undefined
+        ? {
+            sacks: segment.sacks.map(([a, b]): [number, number] => [
+              (a - this.peerIsn) >>> 0,
+              (b - this.peerIsn) >>> 0,
+            ]),
+          }
+        : {}),
       ...(segment.mss !== undefined ? { mss: segment.mss } : {}),
       ...(segment.scale !== undefined ? { scale: segment.scale } : {}),
     };
@@ -252,7 +289,12 @@ export class Script {
 
   /** The application writes; the stack is polled. @returns bytes queued */
   write(data: Uint8Array | string | number, conn = this.conn): number {
-    const bytes = typeof data === 'number' ? new Uint8Array(data).map((_, i) => i & 255) : typeof data === 'string' ? Buffer.from(data) : data;
+    const bytes =
+      typeof data === 'number'
+        ? new Uint8Array(data).map((_, i) => i & 255)
+        : typeof data === 'string'
+          ? Buffer.from(data)
+          : data;
     const wrote = this.host.write(conn, bytes);
     this.collect();
     return wrote;
@@ -284,4 +326,16 @@ export class Script {
 }
 
 /** Numbers of `inspect().state`. */
-export const State = { closed: 0, deferred: 1, synSent: 2, synReceived: 3, established: 4, finWait1: 5, finWait2: 6, closing: 7, closeWait: 8, lastAck: 9, done: 10 } as const;
+export const State = {
+  closed: 0,
+  deferred: 1,
+  synSent: 2,
+  synReceived: 3,
+  established: 4,
+  finWait1: 5,
+  finWait2: 6,
+  closing: 7,
+  closeWait: 8,
+  lastAck: 9,
+  done: 10,
+} as const;

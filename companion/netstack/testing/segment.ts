@@ -57,7 +57,12 @@ function pseudoHeader(source: Uint8Array, destination: Uint8Array, protocol: num
 }
 
 /** Puts an IP header before a payload of that protocol. */
-export function ipPacket(source: Uint8Array, destination: Uint8Array, protocol: number, payload: Uint8Array): Uint8Array {
+export function ipPacket(
+  source: Uint8Array,
+  destination: Uint8Array,
+  protocol: number,
+  payload: Uint8Array,
+): Uint8Array {
   const v4 = isV4(source);
   const header = v4 ? 20 : 40;
   const packet = new Uint8Array(header + payload.length);
@@ -90,7 +95,8 @@ function optionBytes(s: Segment): number[] {
   if (s.sackPermitted === true) options.push(4, 2);
   if (s.stamp !== undefined) options.push(1, 1, 8, 10, ...word(s.stamp.value), ...word(s.stamp.echo));
   if (s.scale !== undefined) options.push(3, 3, s.scale);
-  if (s.sacks !== undefined && s.sacks.length > 0) options.push(5, 2 + 8 * s.sacks.length, ...s.sacks.flatMap(([a, b]) => [...word(a), ...word(b)]));
+  if (s.sacks !== undefined && s.sacks.length > 0)
+    options.push(5, 2 + 8 * s.sacks.length, ...s.sacks.flatMap(([a, b]) => [...word(a), ...word(b)]));
   while (options.length % 4 !== 0) options.push(1);
   return options;
 }
@@ -156,15 +162,37 @@ export function readSegment(packet: Uint8Array): Segment {
 }
 
 /** @throws when a length or the IPv4 checksum is wrong */
-export function readIp(packet: Uint8Array): { protocol: number; source: Uint8Array; destination: Uint8Array; payload: Uint8Array; fragment: number; id: number } {
+export function readIp(packet: Uint8Array): {
+  protocol: number;
+  source: Uint8Array;
+  destination: Uint8Array;
+  payload: Uint8Array;
+  fragment: number;
+  id: number;
+} {
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
   if (packet[0]! >> 4 === 4) {
     if (view.getUint16(2) !== packet.length) throw new Error('IPv4 length');
     if (checksum(packet.subarray(0, 20)) !== 0) throw new Error('IPv4 checksum');
-    const mapped = (at: number) => Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...packet.subarray(at, at + 4)]);
-    return { protocol: packet[9]!, source: mapped(12), destination: mapped(16), payload: packet.subarray(20), fragment: view.getUint16(6), id: view.getUint16(4) };
+    const mapped = (at: number) =>
+      Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...packet.subarray(at, at + 4)]);
+    return {
+      protocol: packet[9]!,
+      source: mapped(12),
+      destination: mapped(16),
+      payload: packet.subarray(20),
+      fragment: view.getUint16(6),
+      id: view.getUint16(4),
+    };
   }
   if (packet[0]! >> 4 !== 6) throw new Error('IP version');
   if (view.getUint16(4) + 40 !== packet.length) throw new Error('IPv6 length');
-  return { protocol: packet[6]!, source: packet.slice(8, 24), destination: packet.slice(24, 40), payload: packet.subarray(40), fragment: 0, id: 0 };
+  return {
+    protocol: packet[6]!,
+    source: packet.slice(8, 24),
+    destination: packet.slice(24, 40),
+    payload: packet.subarray(40),
+    fragment: 0,
+    id: 0,
+  };
 }

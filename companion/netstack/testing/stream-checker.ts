@@ -36,11 +36,13 @@ export class StreamChecker {
       mine.scale = s.scale ?? 0;
     }
     if (s.flags.includes('A')) {
-      if (mine.lastAck !== undefined && after(mine.lastAck, s.ack)) throw new Error(`side ${side}: ack went back from ${mine.lastAck} to ${s.ack}`);
+      if (mine.lastAck !== undefined && after(mine.lastAck, s.ack))
+        throw new Error(`side ${side}: ack went back from ${mine.lastAck} to ${s.ack}`);
       mine.lastAck = s.ack;
       const shift = s.flags.includes('S') ? 0 : mine.scale;
       const edge = (s.ack + s.window * 2 ** shift) >>> 0;
-      if (other.edge !== undefined && after(other.edge, edge)) throw new Error(`side ${side}: advertised edge went back by ${(other.edge - edge) | 0}`);
+      if (other.edge !== undefined && after(other.edge, edge))
+        throw new Error(`side ${side}: advertised edge went back by ${(other.edge - edge) | 0}`);
       other.edge = edge;
     }
     const end = (s.seq + length) >>> 0;
@@ -56,10 +58,14 @@ export class StreamChecker {
     const nxt = state['sndNxt']!;
     if (after(una, nxt)) throw new Error(`side ${side}: snd_una ${una} beyond snd_nxt ${nxt}`);
     const live = state['state']! >= 3 && state['state']! <= 9;
-    if (live && una !== nxt && !Number.isFinite(state['timerAt']!)) throw new Error(`side ${side}: bytes in flight and no timer`);
-    if (live && state['sndQueued']! > 0 && !Number.isFinite(state['timerAt']!)) throw new Error(`side ${side}: bytes queued and no timer`);
-    if (state['inFlight']! > (nxt - una) >>> 0 && state['inFlight']! > 2 * ((nxt - una) >>> 0)) throw new Error(`side ${side}: in flight ${state['inFlight']}`);
-    if (state['sacked']! + state['lost']! > (nxt - una) >>> 0) throw new Error(`side ${side}: sacked and lost beyond what is out`);
+    if (live && una !== nxt && !Number.isFinite(state['timerAt']!))
+      throw new Error(`side ${side}: bytes in flight and no timer`);
+    if (live && state['sndQueued']! > 0 && !Number.isFinite(state['timerAt']!))
+      throw new Error(`side ${side}: bytes queued and no timer`);
+    if (state['inFlight']! > (nxt - una) >>> 0 && state['inFlight']! > 2 * ((nxt - una) >>> 0))
+      throw new Error(`side ${side}: in flight ${state['inFlight']}`);
+    if (state['sacked']! + state['lost']! > (nxt - una) >>> 0)
+      throw new Error(`side ${side}: sacked and lost beyond what is out`);
   }
 
   /** One line about a packet, for traces. */
@@ -70,7 +76,9 @@ export class StreamChecker {
       const other = this.#sides[1 - side]!;
       const seq = (s.seq - (mine.isn ?? s.seq)) >>> 0;
       const ack = s.flags.includes('A') ? (s.ack - (other.isn ?? 0)) >>> 0 : 0;
-      const sacks = s.sacks?.map(([a, b]) => `${(a - (other.isn ?? 0)) >>> 0}-${(b - (other.isn ?? 0)) >>> 0}`).join(',');
+      const sacks = s.sacks
+        ?.map(([a, b]) => `${(a - (other.isn ?? 0)) >>> 0}-${(b - (other.isn ?? 0)) >>> 0}`)
+        .join(',');
       return `${(now / 1000).toFixed(3)} ${side === 0 ? '>' : '      <'} ${s.flags} ${seq}:${seq + s.data.length}(${s.data.length}) ack ${ack} win ${s.window}${sacks ? ` sack ${sacks}` : ''}`;
     } catch (error) {
       return `${(now / 1000).toFixed(3)} ${side} ${String(error)}`;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import * as EventBits from '../event-bits.ts';
 import { bytesOf, Host } from '../testing/host.ts';
-import { readSegment, writeSegment } from '../testing/segment.ts';
 import { Script, State } from '../testing/script.ts';
+import { readSegment, writeSegment } from '../testing/segment.ts';
 
 describe('connecting', () => {
   test('active open with all options, then data both ways', () => {

@@ -49,22 +49,25 @@ function echo(source: string, destination: string, data: Uint8Array): Uint8Array
 }
 
 describe.each(PAIRS)('UDP %s', (us, them) => {
-  test.each([0, 1, 2, 1371, 1372, 1373, 1392, 1400, 2000, 9000, 65_507])('%i bytes arrive at another stack, fragmented if need be', length => {
-    const a = new Host([us]);
-    const b = new Host([them]);
-    a.stack.udpBind(1000);
-    b.stack.udpBind(53);
-    const data = new Random(length).bytes(length);
-    expect(a.udpSend(1000, them, 53, data)).toBe(true);
-    const packets = a.poll();
-    for (const packet of packets) expect(packet.length).toBeLessThanOrEqual(1420);
-    // Any order does.
-    const told = packets.reverse().map(packet => b.input(packet));
-    expect(told.pop()).toBe(1);
-    expect(told.every(x => x === 0)).toBe(true);
-    expect(b.udp()).toEqual({ source: bytesOf(us), sourcePort: 1000, localPort: 53, payload: data });
-    expect(a.stack.stats()['pagesUsed']).toBe(0);
-  });
+  test.each([0, 1, 2, 1371, 1372, 1373, 1392, 1400, 2000, 9000, 65_507])(
+    '%i bytes arrive at another stack, fragmented if need be',
+    length => {
+      const a = new Host([us]);
+      const b = new Host([them]);
+      a.stack.udpBind(1000);
+      b.stack.udpBind(53);
+      const data = new Random(length).bytes(length);
+      expect(a.udpSend(1000, them, 53, data)).toBe(true);
+      const packets = a.poll();
+      for (const packet of packets) expect(packet.length).toBeLessThanOrEqual(1420);
+      // Any order does.
+      const told = packets.reverse().map(packet => b.input(packet));
+      expect(told.pop()).toBe(1);
+      expect(told.every(x => x === 0)).toBe(true);
+      expect(b.udp()).toEqual({ source: bytesOf(us), sourcePort: 1000, localPort: 53, payload: data });
+      expect(a.stack.stats()['pagesUsed']).toBe(0);
+    },
+  );
 
   test('checksums: wrong dropped; absent only in IPv4', () => {
     const b = new Host([them]);

@@ -19,11 +19,15 @@ const namespace = `netstack-${process.pid}`;
 const peer = new URL('../testing/linux-peer.ts', import.meta.url).pathname;
 
 function run(scenario: string, loss = 0, bytes = 20_000_000, control = 'cubic'): Record<string, unknown> {
-  const output = execFileSync('ip', ['netns', 'exec', namespace, process.execPath, peer, scenario, String(loss), String(bytes), control], {
-    encoding: 'utf8',
-    timeout: 60_000,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const output = execFileSync(
+    'ip',
+    ['netns', 'exec', namespace, process.execPath, peer, scenario, String(loss), String(bytes), control],
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   return JSON.parse(output) as Record<string, unknown>;
 }
 
@@ -59,6 +63,12 @@ describe.skipIf(missing !== undefined)('Linux TCP over a TUN', () => {
   });
 
   test('refusal, reset, zero window', () => {
-    expect(run('manners')).toMatchObject({ refused: 'refused', refusedByUs: 'ECONNREFUSED', resetByUs: 'ECONNRESET', resetByThem: 'reset', slow: true });
+    expect(run('manners')).toMatchObject({
+      refused: 'refused',
+      refusedByUs: 'ECONNREFUSED',
+      resetByUs: 'ECONNRESET',
+      resetByThem: 'reset',
+      slow: true,
+    });
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ipPacket, checksum } from '../testing/segment.ts';
 import { Script } from '../testing/script.ts';
+import { checksum, ipPacket } from '../testing/segment.ts';
 
 /** ICMPv4 fragmentation needed, or ICMPv6 packet too big, about a segment of the stack's. */
 function tooBig(s: Script, mtu: number, seq: number): Uint8Array {

@@ -155,8 +155,21 @@ describe('trap-29 hostile SACKs', () => {
     ['beyond what was sent', [[at(5), at(50)]]],
     ['below the cumulative ACK', [[-5000, -2000]]],
     ['half the space', [[at(1), at(1) + 2 ** 31]]],
-    ['overlapping each other', [[at(2), at(6)], [at(3), at(7)], [at(2), at(9)]]],
-    ['splitting segments at odd places', [[at(2) + 7, at(2) + 9], [at(4) + 1, at(5) - 1]]],
+    [
+      'overlapping each other',
+      [
+        [at(2), at(6)],
+        [at(3), at(7)],
+        [at(2), at(9)],
+      ],
+    ],
+    [
+      'splitting segments at odd places',
+      [
+        [at(2) + 7, at(2) + 9],
+        [at(4) + 1, at(5) - 1],
+      ],
+    ],
   ])('%s: nothing breaks, all still arrives', (_name, sacks) => {
     const s = flight(10);
     s.drain();
@@ -183,7 +196,7 @@ describe('trap-29 hostile SACKs', () => {
     let again = 0;
     for (let i = 0; i < 20; i++) {
       s.pass(500_000);
-      again += s.drain().filter(x => ((x.seq - s.stackIsn) >>> 0) >= at(1)).length;
+      again += s.drain().filter(x => (x.seq - s.stackIsn) >>> 0 >= at(1)).length;
     }
     expect(again).toBeGreaterThan(0);
     expect(s.get('sndQueued')).toBe(3 * MSS);

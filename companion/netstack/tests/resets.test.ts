@@ -236,4 +236,3 @@ describe('trap-17 deferred accept', () => {
     expect(s.stat('halfOpen')).toBe(0);
   });
 });
-

@@ -66,7 +66,12 @@ function sipHash24(key: Uint8Array, message: Uint8Array): bigint {
   const word = (bytes: Uint8Array, i: number) => new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(i, true);
   const rotate = (x: bigint, n: bigint) => ((x << n) | (x >> (64n - n))) & mask;
   const [k0, k1] = [word(key, 0), word(key, 8)];
-  let [v0, v1, v2, v3] = [k0 ^ 0x736f6d6570736575n, k1 ^ 0x646f72616e646f6dn, k0 ^ 0x6c7967656e657261n, k1 ^ 0x7465646279746573n];
+  let [v0, v1, v2, v3] = [
+    k0 ^ 0x736f6d6570736575n,
+    k1 ^ 0x646f72616e646f6dn,
+    k0 ^ 0x6c7967656e657261n,
+    k1 ^ 0x7465646279746573n,
+  ];
   const round = () => {
     v0 = (v0 + v1) & mask;
     v1 = rotate(v1, 13n) ^ v0;
@@ -102,7 +107,10 @@ test('the slow SipHash has the vector of the paper', () => {
 
 test('the counters have the same order on both sides', () => {
   const source = readFileSync(new URL('../assembly/counters.ts', import.meta.url), 'utf8');
-  const names = [...source.matchAll(/^export const ([A-Z0-9_]+): u32 = (\d+);/gm)].map(([, name, index]) => [Number(index), camel(name!)]);
+  const names = [...source.matchAll(/^export const ([A-Z0-9_]+): u32 = (\d+);/gm)].map(([, name, index]) => [
+    Number(index),
+    camel(name!),
+  ]);
   expect(names.map(([, name]) => name)).toEqual([...COUNTER_NAMES]);
   expect(names.map(([index]) => index)).toEqual(COUNTER_NAMES.map((_, i) => i));
 });

@@ -25,6 +25,12 @@ export function acknowledge(
   t: Tcb, seq: u32, ack: u32, window: u32, sackAt: usize, blocks: u32, hasEcho: bool, echo: u32, bare: bool,
 ): void {
   const una = t.sndUna;
+  if (ack === t.sndNxt && ack === una && blocks === 0) {
+    // Nothing is out, as on the receiving side of a bulk transfer: only the window can be news.
+    updateWindow(t, seq, ack, window, una);
+    if (t.sndQueued > 0 || has(t, F_FIN_WANTED)) ready(t);
+    return;
+  }
   const advanced = after(ack, una);
   const flight = inFlight(t);
   const sameWindow = window === t.sndWnd;

@@ -1,4 +1,4 @@
-import { now } from '../clock';
+import { nowMs, toMs } from '../clock';
 import { Tcb } from './tcb';
 
 /** Timestamps, RFC 7323: a clock of 1 ms with an offset per flow (keyed hash), so that it tells nobody our uptime. */
@@ -6,13 +6,13 @@ import { Tcb } from './tcb';
 // @ts-ignore: decorator
 @inline
 export function stampAt(t: Tcb, when: f64): u32 {
-  return <u32>(<u64>(when / 1000)) + t.tsOffset;
+  return toMs(when) + t.tsOffset;
 }
 
 // @ts-ignore: decorator
 @inline
 export function stampNow(t: Tcb): u32 {
-  return stampAt(t, now);
+  return nowMs + t.tsOffset;
 }
 
 /** RTT in µs that an echoed timestamp tells; negative = nonsense. */
