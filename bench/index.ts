@@ -1,6 +1,6 @@
 // `npm run bench`: measures ours beside its peers, in one interleaved run, in network namespaces of its own. Needs root.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
@@ -54,6 +54,9 @@ const flags = new Command('npm run bench --')
   .parse()
   .opts<Flags>();
 
+/** What a process has open beside its connections. */
+const SPARE_FILES = 500;
+
 const started = performance.now();
 const say = (text: string) =>
   void process.stderr.write(`bench: ${((performance.now() - started) / 1000).toFixed(0).padStart(4)} s  ${text}\n`);
@@ -69,8 +72,12 @@ function limitMachine(): void {
   try {
     execFileSync('prlimit', ['--pid', String(process.pid), '--nofile=65536:65536'], { stdio: 'ignore' });
   } catch {
-    // Not allowed here: enough for 1,000 connections, maybe not for 10,000.
+    // Not allowed here: what there is may do.
   }
+  const files = Number(/^Max open files +\d+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
+  // A proxy holds two files for each; an Envoy that has none left spins on accept() and spoils what is measured beside it.
+  const most = Math.floor((files - SPARE_FILES) / 2);
+  if (flags.idle > most) refuse(`--idle ${flags.idle}: with ${files} open files allowed, at most ${most}`);
 }
 
 function describeRun(): string {

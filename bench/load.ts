@@ -31,7 +31,8 @@ export function startLoad(namespace: string, args: readonly (string | number)[],
   const words = args.map(String);
   const child = spawn('ip', ['netns', 'exec', namespace, loadProgram, ...words], { stdio: ['pipe', 'pipe', 'pipe'] });
   running.add(child);
-  const exited = once(child, 'exit').then(() => running.delete(child));
+  // Not `exit`, which may come before the last line has been read.
+  const exited = once(child, 'close').then(() => running.delete(child));
   let complaint = '';
   child.stderr.on('data', part => (complaint += part));
   child.stdin.on('error', () => {});

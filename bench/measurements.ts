@@ -35,14 +35,16 @@ const DATAGRAM_BYTES = 1200;
 const ECHO_BYTES = 64;
 const CONNECTIONS_AT_ONCE = 16;
 const IDLE_PATIENCE_MS = 90_000;
+const GIGABYTE = 1e9;
+/** In a second. */
+const MICROSECONDS = 1e6;
 
 const until = (unixMs: number) => new Promise(resolve => setTimeout(resolve, Math.max(0, unixMs - Date.now())));
 
 interface Window {
   readonly result: LoadResult;
   /** Seconds of CPU within the window. */
-  readonly cpu: number;
-  readonly farCpu: number;
+  readonly cpu: { readonly all: number; readonly envoy: number; readonly far: number };
   readonly noise: number;
 }
 
@@ -55,8 +57,9 @@ async function inWindow(setting: Setting, system: System, seconds: number, start
   loading.catch(() => {});
   const sample = () => {
     const pids = system.pids();
-    const ours = [process.pid, setting.farPid, ...pids, ...loadPids()];
-    return { cpu: cpuOf(pids), farCpu: cpuOf([setting.farPid]), others: cpuOfOthers(ours), at: performance.now() };
+    const others = cpuOfOthers([process.pid, setting.farPid, ...pids, ...loadPids()]);
+    const [all, envoy, far] = [pids, system.envoyPids(), [setting.farPid]].map(cpuOf) as [number, number, number];
+    return { all, envoy, far, others, at: performance.now() };
   };
   await until(begin);
   const before = sample();
@@ -64,9 +67,18 @@ async function inWindow(setting: Setting, system: System, seconds: number, start
   const after = sample();
   return {
     result: await loading,
-    cpu: after.cpu - before.cpu,
-    farCpu: after.farCpu - before.farCpu,
+    cpu: { all: after.all - before.all, envoy: after.envoy - before.envoy, far: after.far - before.far },
     noise: (after.others - before.others) / ((after.at - before.at) / 1000),
+  };
+}
+
+/** CPU of one thing done, in units of `scale` a second. Envoy's part only where there is one. */
+function cpuEach(name: string, { cpu }: Window, things: number, scale: number): Record<string, number> {
+  const each = (seconds: number) => (seconds * scale) / things;
+  return {
+    [`${name}.cpu`]: each(cpu.all),
+    ...(cpu.envoy > 0 && { [`${name}.envoy`]: each(cpu.envoy) }),
+    [`${name}.far`]: each(cpu.far),
   };
 }
 
@@ -81,12 +93,10 @@ function bulk(name: string, direction: 'up' | 'down', streams: number, from: 'ne
       );
       const bytes = window.result.bytes ?? 0;
       if (bytes === 0) throw new Error('no byte arrived');
-      const gigabytes = bytes / 1e9;
       return {
         values: {
           [`${name}.rate`]: (bytes * 8) / 1e6 / seconds,
-          [`${name}.cpu`]: window.cpu / gigabytes,
-          [`${name}.far`]: window.farCpu / gigabytes,
+          ...cpuEach(name, window, bytes / GIGABYTE, 1),
         },
         noise: window.noise,
         errors: window.result.errors ?? 0,
@@ -106,14 +116,12 @@ function exchanges(name: string, command: (to: string) => (string | number)[]): 
       );
       const { count = 0, p50 = 0, p99 = 0, errors = 0 } = window.result;
       if (count === 0) throw new Error('nothing came back');
-      const microseconds = (cpu: number) => (cpu * 1e6) / count;
       return {
         values: {
           [`${name}.p50`]: p50,
           [`${name}.p99`]: p99,
           [`${name}.rate`]: count / seconds,
-          [`${name}.cpu`]: microseconds(window.cpu),
-          [`${name}.far`]: microseconds(window.farCpu),
+          ...cpuEach(name, window, count, MICROSECONDS),
         },
         noise: window.noise,
         errors,
@@ -142,8 +150,7 @@ const udp: Measurement = {
       values: {
         'udp.rate': arrived / seconds,
         'udp.sent': sent / seconds,
-        'udp.cpu': (window.cpu * 1e6) / arrived,
-        'udp.far': (window.farCpu * 1e6) / arrived,
+        ...cpuEach('udp', window, arrived, MICROSECONDS),
       },
       noise: window.noise,
       errors: 0,

@@ -13,6 +13,7 @@ function bulk(name: string, label: string): Metric[] {
   return [
     { id: `${name}.rate`, label, unit: 'Mbit/s', better: 'more' },
     { id: `${name}.cpu`, label: `${label}, CPU`, unit: 's/GB', better: 'less' },
+    { id: `${name}.envoy`, label: `${label}, CPU of Envoy alone`, unit: 's/GB' },
     { id: `${name}.far`, label: `${label}, CPU of the far end`, unit: 's/GB' },
   ];
 }
@@ -23,7 +24,8 @@ function exchanges(name: string, label: string, one: string, rate: string): Metr
     { id: `${name}.p99`, label: `${label}, p99`, unit: 'µs', better: 'less' },
     { id: `${name}.rate`, label: rate, unit: '/s', better: 'more' },
     { id: `${name}.cpu`, label: `CPU of ${one}`, unit: 'µs', better: 'less' },
-    { id: `${name}.far`, label: `CPU of the far end of ${one}`, unit: 'µs' },
+    { id: `${name}.envoy`, label: `CPU of ${one}, Envoy alone`, unit: 'µs' },
+    { id: `${name}.far`, label: `CPU of ${one}, far end`, unit: 'µs' },
   ];
 }
 
@@ -40,7 +42,8 @@ export const METRICS: readonly Metric[] = [
   { id: 'udp.rate', label: 'UDP flood, 1,200 bytes: arrived', unit: '/s', better: 'more' },
   { id: 'udp.sent', label: 'UDP flood: offered', unit: '/s' },
   { id: 'udp.cpu', label: 'CPU of a datagram that arrived', unit: 'µs', better: 'less' },
-  { id: 'udp.far', label: 'CPU of the far end of a datagram that arrived', unit: 'µs' },
+  { id: 'udp.envoy', label: 'CPU of a datagram that arrived, Envoy alone', unit: 'µs' },
+  { id: 'udp.far', label: 'CPU of a datagram that arrived, far end', unit: 'µs' },
   { id: 'memory.idle', label: 'resident memory, idle', unit: 'MB', better: 'less' },
   { id: 'memory.connection', label: 'resident memory of an idle connection', unit: 'kB', better: 'less' },
 ];

@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, mkdirSync, rmSync } from 'node:fs';
+import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
-import { descendants, type Nexd, ORDINARY_USER, startNexd, writeConfig } from '../test/harness/nexd.ts';
+import { commandOf, descendants, type Nexd, ORDINARY_USER, startNexd, writeConfig } from '../test/harness/nexd.ts';
 import { makeKeys, startWireGuardGo, type WireGuardGo } from '../test/harness/wireguard-go.ts';
 import { netstackProgram } from './golang.ts';
 import { load } from './load.ts';
@@ -43,6 +44,8 @@ export interface System {
   stop(): Promise<void>;
   /** Of every process that is measured. */
   pids(): number[];
+  /** Which of them is Envoy. */
+  envoyPids(): number[];
 }
 
 /** What each kind of system must know of its place. */
@@ -103,6 +106,7 @@ export function makeSystem(setting: Setting, name: SystemName, index: number): S
       await stopping?.stop();
     },
     pids: () => running?.pids() ?? [],
+    envoyPids: () => system.pids().filter(pid => basename(commandOf(pid).split(' ')[0]!) === 'envoy'),
   };
   return system;
 }

@@ -110,6 +110,9 @@ export class Companion extends EventEmitter<CompanionEvents> {
       'WireGuard is listening',
     );
     this.#peers.set(this.#config.peers, this.#publicKey);
+    // A peer that still has the session of an earlier run would talk into it for 15 s (whitepaper §6.5) before it called us.
+    for (const { id, config } of this.#peers)
+      if (config.endpoint !== undefined) this.#link.send({ type: 'connect', peer: id });
   }
 
   /** Replaces all keys; those that stay, and their connections, are not disturbed. One report per key. */

@@ -44,6 +44,17 @@ describe('PeerTable', () => {
     expect(set([two, peer()])).toMatchObject([{ type: 'peer-add', id: 0 }]);
   });
 
+  it('sends a peer that may have roamed back to its endpoint when told to, though it is the configured one', () => {
+    const { own, peers, drain, set } = table();
+    const one = peer({ endpoint: { host: '192.0.2.1', port: 9 } });
+    set([one]);
+    const name = Buffer.from(one.publicKey).toString('base64');
+    peers.set([one], own.publicKey, new Set([name]));
+    const endpoint = new Uint8Array([...parseAddress('192.0.2.1')!, 0, 9]);
+    expect(drain()).toEqual([{ type: 'peer-update', id: 0, change: { endpoint } }]);
+    expect([peers.idOf(name), peers.idOf('none')]).toEqual([0, undefined]);
+  });
+
   it('removes before it adds, so that a moved prefix stays with its new owner', () => {
     const { set } = table();
     set([peer()]);

@@ -80,7 +80,7 @@ export function splitZone(text: string): { address: string; zone?: string } {
 
 /** Canonical text: dotted quad for IPv4, RFC 5952 for IPv6. */
 export function formatAddress(address: Uint8Array): string {
-  if (isIPv4(address)) return address.subarray(12).join('.');
+  if (isIPv4(address)) return `${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
   return formatIPv6(address);
 }
 

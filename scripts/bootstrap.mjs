@@ -95,17 +95,18 @@ function buildStale(name, sources, what, commands) {
 function buildAll() {
   mkdirSync(build, { recursive: true });
   const asc = join(modules, 'assemblyscript', 'bin', 'asc.js');
-  const compile = (entry, target) => [node(), asc, entry, '--config', 'asconfig.json', '--target', target];
   const flags = ['asconfig.json', 'package-lock.json'];
-  buildStale('netstack', ['companion/netstack/assembly', ...flags], 'the TCP/IP stack', [
-    compile('companion/netstack/assembly/index.ts', 'netstack'),
-  ]);
-  buildStale('filter', ['extension/assembly', ...flags], 'the Envoy filter', [
-    compile('extension/assembly/index.ts', 'filter'),
-  ]);
-  buildStale('aead', ['companion/datapath/assembly', ...flags], 'the fallback AEAD', [
-    compile('companion/datapath/assembly/aead.ts', 'aead'),
-  ]);
+  for (const [name, sources, what] of [
+    ['netstack', 'companion/netstack/assembly', 'the TCP/IP stack'],
+    ['filter', 'extension/assembly', 'the Envoy filter'],
+    ['aead', 'companion/datapath/assembly', 'the fallback AEAD'],
+  ]) {
+    const entry = name === 'aead' ? `${sources}/aead.ts` : `${sources}/index.ts`;
+    // Made beside and renamed: a program that starts meanwhile finds the old module or the new one, never half of one.
+    const made = join(build, `${name}.wasm.new`);
+    const compile = [node(), asc, entry, '--config', 'asconfig.json', '--target', name, '--outFile', made];
+    buildStale(name, [sources, ...flags], what, [compile, ['mv', made, join(build, `${name}.wasm`)]]);
+  }
   const api = ['envoy/api', 'package-lock.json'];
   buildStale('envoy-api', api, "Envoy's API types", [[node(), 'envoy/api/generate.ts']]);
 }

@@ -52,7 +52,7 @@ function installDebianPackages(): void {
   const missing = [
     ['ip', 'iproute2'],
     ['wg', 'wireguard-tools'],
-    ['curl', 'curl'],
+    ['openssl', 'openssl'],
   ].filter(([command]) => which(command!) === undefined);
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name!);

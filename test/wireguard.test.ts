@@ -48,6 +48,31 @@ describe.skipIf(why !== undefined)('a clean network, IPv6 outside, a preshared k
       expect(await world.far.icmpEcho({ address, sizes }), address).toEqual(sizes);
   });
 
+  test('we are killed and started again: the far end, which still has its session, reaches us within 6 s', async () => {
+    await world.restartNexd();
+    const started = performance.now();
+    await expect.poll(async () => (await echo(world, 'ingress')).text, { timeout: 20_000, interval: 10 }).toBe('hello');
+    expect(performance.now() - started).toBeLessThan(6000);
+    expect((await echo(world, 'egress')).text).toBe('hello');
+  });
+
+  test('the far end moves from IPv6 to IPv4 and back: we follow, and the open connection lives', async () => {
+    const { client, to } = world.way('egress', 'v6', 'echo');
+    const held = await client.hold(to.address, to.port);
+    const { nearAddress, farAddress } = world.network;
+    for (const [ours, theirs] of [
+      [`${nearAddress.v4}:51821`, `${farAddress.v4}:51820`],
+      [`[${nearAddress.v6}]:51821`, `[${farAddress.v6}]:51820`],
+    ] as const) {
+      world.farEnd.wg('set', world.farEnd.device, 'peer', world.publicKeys.near, 'endpoint', ours);
+      expect(await world.far.icmpEcho({ address: NEAR.v6, sizes: [56] })).toEqual([56]);
+      expect(world.wg('show', 'nexd0', 'endpoints')).toContain(theirs);
+      expect(await client.ping(held, ours)).toBe(true);
+      expect(nearEndpoint(world)).toBe(ours);
+    }
+    await client.release(held);
+  });
+
   test('the far end moves to another port: we follow its packets, and the open connection lives', async () => {
     const { client, to } = world.way('egress', 'v4', 'echo');
     const held = await client.hold(to.address, to.port);

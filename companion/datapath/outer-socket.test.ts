@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parseAddress } from '../../rules/index.ts';
 import { Counters } from './counters.ts';
-import { EAGAIN, EINVAL } from './errno.ts';
+import { EADDRINUSE, EAGAIN, EINVAL } from './errno.ts';
 import { newLinearMemory } from './native-memory.ts';
 import { OuterSocket } from './outer-socket.ts';
 import { EpollReactor } from './reactor.ts';
@@ -171,6 +171,34 @@ describe('OuterSocket', () => {
     expect(a.socket.blocked).toBe(false);
     expect(writable).toBe(1);
     expect(b.turn(4)).toEqual([...cut(bytes, 1452), Buffer.from('handshake')]);
+  });
+
+  it('moves to another port, also while it holds something, and stays where it is when that is taken', () => {
+    let full = 0;
+    const refuse: SystemCalls = {
+      ...sys,
+      sendmsg: (fd, header, flags) => (full-- > 0 ? -EAGAIN : sys.sendmsg(fd, header, flags)),
+    };
+    const [a, b] = [endpoint(0, refuse), endpoint()];
+    const { port } = a.socket;
+    expect(a.socket.rebind(port)).toBe(0);
+    expect(a.socket.rebind(b.socket.port)).toBe(-EADDRINUSE);
+    expect(a.socket.port).toBe(port);
+    for (const [i, address] of LOOPBACKS.entries()) {
+      full = 1;
+      const bytes = randomBytes(1452 * 2);
+      a.sendTo(address, b.socket.port, bytes, 1452);
+      expect(a.socket.blocked).toBe(true);
+      expect(a.socket.rebind(0)).toBe(0);
+      for (let turn = 0; turn < 3; turn++) a.reactor.turn(0);
+      expect(b.turn(2 * i + 2).slice(-2)).toEqual(cut(bytes, 1452));
+      expect(Buffer.from(b.received.at(-1)!.source).readUInt16BE(16)).toBe(a.socket.port);
+    }
+    expect(a.socket.port).not.toBe(port);
+    for (const address of LOOPBACKS) b.sendTo(address, a.socket.port, Buffer.from('x'), 1);
+    expect(a.turn(2).length).toBe(2);
+    // The old port is free.
+    expect(endpoint(port).socket.port).toBe(port);
   });
 
   it('sends one by one where segmentation is refused, and remembers it for that path', () => {

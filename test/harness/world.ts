@@ -43,6 +43,8 @@ export interface World {
   readonly far: Host;
   readonly farEnd: WireGuardGo;
   readonly nexd: Nexd;
+  /** Kills nexd without a word and starts it again, the same in all. */
+  restartNexd(): Promise<void>;
   /** Base64. */
   readonly publicKeys: { readonly near: string; readonly far: string };
   /** The bad network between the two, if there is one; its host's methods `rebind`, `impair` and `relayed` take the handle. */
@@ -125,15 +127,11 @@ export async function makeWorld(o: {
       `[Peer]\nPublicKey = ${farKeys.publicKey}\nEndpoint = ${endpoint}\nAllowedIPs = ${FAR.v4}/32, ${FAR.v6}/128\n` +
       (presharedKey === undefined ? '' : `PresharedKey = ${presharedKey}\n`),
   );
-  const [near, far] = await Promise.all([startHost(network.near), startHost(network.far)]);
-  for (const family of ['v4', 'v6'] as const) {
-    for (const { port, service } of Object.values(SERVICES)) {
-      await far.listen({ address: FAR[family], port, service });
-      await near.listen({ address: loopback[family], port, service });
-    }
-    await far.listenUdp(FAR[family], UDP_PORT);
-    await near.listenUdp(loopback[family], UDP_PORT);
-  }
+  const [near, far] = await startHosts(network).catch(async error => {
+    await farEnd.stop();
+    network.remove();
+    throw error;
+  });
   // ip-netns(8): what lies here is mounted over /etc for what is run in the namespace.
   const etc = `/etc/netns/${network.near}`;
   const setHosts = (text: string) => writeFileSync(join(etc, 'hosts'), text);
@@ -143,11 +141,13 @@ export async function makeWorld(o: {
   }
   const uapiDirectory = join(folder, 'uapi');
   const uapi = o.uapi === true ? ['--uapi-dir', uapiDirectory] : [];
-  const nexd = startNexd({
-    namespace: network.near,
-    folder,
-    args: ['--config', config, '--envoy', o.envoy, ...uapi, ...(o.args ?? []), ...(o.rules ?? rules())],
-  });
+  const start = () =>
+    startNexd({
+      namespace: network.near,
+      folder,
+      args: ['--config', config, '--envoy', o.envoy, ...uapi, ...(o.args ?? []), ...(o.rules ?? rules())],
+    });
+  let nexd = start();
   const world: World = {
     network,
     near,
@@ -155,7 +155,15 @@ export async function makeWorld(o: {
     get farEnd() {
       return farEnd;
     },
-    nexd,
+    get nexd() {
+      return nexd;
+    },
+    async restartNexd() {
+      nexd.signal('SIGKILL');
+      await nexd.exited;
+      nexd = start();
+      await nexd.waitFor(/^ready/m);
+    },
     publicKeys: { near: nearKeys.publicKey, far: farKeys.publicKey },
     relay,
     wg: (...args) => wgIn(uapiDirectory, args),
@@ -198,6 +206,20 @@ export async function makeWorld(o: {
     throw error;
   }
   return world;
+}
+
+/** A host on each side, with every service of the table. */
+async function startHosts(network: Network): Promise<[Host, Host]> {
+  const [near, far] = await Promise.all([startHost(network.near), startHost(network.far)]);
+  for (const family of ['v4', 'v6'] as const) {
+    for (const { port, service } of Object.values(SERVICES)) {
+      await far.listen({ address: FAR[family], port, service });
+      await near.listen({ address: loopback[family], port, service });
+    }
+    await far.listenUdp(FAR[family], UDP_PORT);
+    await near.listenUdp(loopback[family], UDP_PORT);
+  }
+  return [near, far];
 }
 
 async function startRelayHost(network: Network, outer: Family, o: { seed: number; impairment: Impairment }) {
