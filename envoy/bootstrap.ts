@@ -3,6 +3,7 @@
  * configuration comes from. Nothing in it depends on the rules.
  */
 
+import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 
 export interface BootstrapOptions {
@@ -16,7 +17,7 @@ export interface BootstrapOptions {
   xdsSocket: string;
   /** Path of the admin unix socket, which Envoy makes with mode 0600: the admin interface can stop Envoy and read all of it. */
   adminSocket: string;
-  /** Downstream TCP connections that Envoy holds at most, over all listeners; 50,000 by default. More are refused. */
+  /** Downstream TCP connections that Envoy holds at most, over all listeners; by default what `mostConnections` says. More are refused. */
   maxConnections?: number;
 }
 
@@ -28,9 +29,37 @@ const XDS_CLUSTER = 'nexodus-xds';
 
 const type = (name: string) => ({ '@type': `type.googleapis.com/${name}` });
 
+const MOST_CONNECTIONS = 50_000;
+/** Files that Envoy has open beside its connections. */
+const OTHER_FILES = 500;
+
+/**
+ * How many connections Envoy has files for: two each, of this process's limit, which its child inherits. An Envoy that runs out of
+ * files does not refuse connections but spins on accept (seen in 1.40).
+ */
+export function mostConnections(): number {
+  let limits: string;
+  try {
+    limits = readFileSync('/proc/self/limits', 'utf8');
+  } catch {
+    return MOST_CONNECTIONS;
+  }
+  const files = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.NaN);
+  return Number.isNaN(files)
+    ? MOST_CONNECTIONS
+    : Math.max(1, Math.min(MOST_CONNECTIONS, Math.floor((files - OTHER_FILES) / 2)));
+}
+
 /** The bootstrap as Envoy's JSON. */
 export function bootstrap(options: BootstrapOptions): object {
-  const { nodeId, nodeCluster = 'nexodus', metadata = {}, xdsSocket, adminSocket, maxConnections = 50_000 } = options;
+  const {
+    nodeId,
+    nodeCluster = 'nexodus',
+    metadata = {},
+    xdsSocket,
+    adminSocket,
+    maxConnections = mostConnections(),
+  } = options;
   const ads = { ads: {}, resource_api_version: 'V3' };
   return {
     node: { id: nodeId, cluster: nodeCluster, metadata },

@@ -6,7 +6,6 @@ import { Failure, reasonOf } from '../failure.ts';
 import type { Logger } from '../log.ts';
 import type { ProxySettings } from '../nexd/proxy-settings.ts';
 import { CompanionFront } from './companion-front.ts';
-import { ConnectionLog } from './connection-log.ts';
 import type { FrontMaker, PartMakers, StartContext } from './daemon.ts';
 import { EnvoyFront } from './envoy-front.ts';
 import type { DataPath } from './parts.ts';
@@ -16,11 +15,10 @@ import { openUapi } from './uapi.ts';
 const DEFAULT_MTU = 1420;
 
 function companionLog(logger: Logger): CompanionLog {
-  const connections = new ConnectionLog(logger.log);
   const at = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: object, message: string) => {
     // What went well comes as `debug`; here it is what a person looks for first.
-    if (message.endsWith(' connection') && level !== 'warn') connections.add(message, { ...fields });
-    else logger.log(level, message, { ...fields });
+    const shown = level === 'debug' && message.endsWith(' connection') ? 'info' : level;
+    logger.log(shown, message, { ...fields });
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }

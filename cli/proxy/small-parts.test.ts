@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeDirectory } from '../make-directory.ts';
 import { probeListener } from './bind-probe.ts';
 import { Closers } from './closers.ts';
-import { ConnectionLog } from './connection-log.ts';
 import { describeKey } from './describe.ts';
 import { listeningPorts, parseListening } from './listening.ts';
 import { RuntimeDirectory } from './runtime-directory.ts';
@@ -144,20 +143,6 @@ test('what is listened on, in words', () => {
       ['10.0.0.1', '200::1'],
     ),
   ).toBe('ingress/tcp/443: listening on 10.0.0.1:443 and [200::1]:443 in the tunnel, to localhost:8080');
-});
-
-test('lines per connection are bounded, and none is lost count of', () => {
-  const lines: string[] = [];
-  let now = 0;
-  const connections = new ConnectionLog(
-    (_, message, fields) => lines.push(`${message} ${fields?.['n'] ?? ''}`),
-    () => now,
-  );
-  for (let n = 0; n < 1000; n++) connections.add('connection', { n });
-  expect(lines).toHaveLength(50);
-  now = 1000;
-  connections.add('connection', { n: 'next' });
-  expect(lines.slice(50)).toEqual(['950 more connections ', 'connection next']);
 });
 
 test('parts end in reverse order; one that fails or hangs does not keep the others up', async () => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Netstack } from '../netstack/index.ts';
 import { Tunnel } from '../wireguard/index.ts';
 import { selectAead } from './aead-tiers.ts';
+import { ConnectionLog } from './connection-log.ts';
 import { Counters } from './counters.ts';
 import type { LinearMemory } from './memory.ts';
 import {
@@ -123,6 +124,10 @@ export class DataPath {
     if (!outer.ok) throw new Error(outer.error);
     this.#socket = outer.socket;
     opened.push(this.#socket);
+    const connections = new ConnectionLog(
+      () => this.#reactor.now,
+      count => this.#post({ type: 'log', level: 'info', message: `${count} more connections`, fields: {} }),
+    );
     this.#relays = new Relays({
       reactor: this.#reactor,
       stack,
@@ -130,7 +135,10 @@ export class DataPath {
       sys,
       config: start.relays,
       counters: this.#counters,
-      log: (level, message, fields) => this.#post({ type: 'log', level, message, fields }),
+      log: (level, message, fields) => {
+        const ordinary = message.endsWith(' connection') && level !== 'warn';
+        if (!ordinary || connections.admits()) this.#post({ type: 'log', level, message, fields });
+      },
       // The stack delivers what is sent to an address of its own.
       hasRoute: address =>
         this.#tunnel.routeAddress(address) >= 0 || start.addresses.some(own => Buffer.compare(own, address) === 0),
