@@ -7,7 +7,6 @@ import type { Logger } from '../log.ts';
 import type { ProxySettings } from '../nexd/proxy-settings.ts';
 import { CompanionFront } from './companion-front.ts';
 import type { FrontMaker, PartMakers, StartContext } from './daemon.ts';
-import { EnvoyFront } from './envoy-front.ts';
 import type { DataPath } from './parts.ts';
 import { openUapi } from './uapi.ts';
 
@@ -76,6 +75,8 @@ async function startDataPath({ settings, paths, logger, publicKey, state, fatal 
 async function findFront(settings: ProxySettings, logger: Logger, signal: AbortSignal): Promise<FrontMaker> {
   const { envoy } = settings;
   if (envoy.kind === 'none') return async () => new CompanionFront();
+  // Only here: Envoy's API types and gRPC cost half a second and tens of megabytes, which `none` need not pay.
+  const { EnvoyFront } = await import('./envoy-front.ts');
   if (envoy.kind === 'external') return context => EnvoyFront.open(context, { kind: 'external' });
   const found = await findEnvoy({
     ...(envoy.kind === 'path' && { path: envoy.path }),

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isatty } from 'node:tty';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { bootstrap } from '../bootstrap.ts';
 import { freePort } from '../testing/net.ts';
@@ -75,8 +76,10 @@ test('starts, answers, is started again after a crash, stops', async () => {
   expect(log).toContain('error Envoy ended by SIGKILL');
 
   const second = envoy.pid!;
-  // The process group (proc(5), stat): a signal to ours does not reach it.
-  expect(readFileSync(`/proc/${second}/stat`, 'utf8').split(') ')[1]!.split(' ')[2]).toBe(String(second));
+  // The session (proc(5), stat): its own where a terminal's Ctrl-C would else reach it, ours where there is no terminal.
+  const sessionOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')[3];
+  const terminal = [0, 1, 2].some(fd => isatty(fd));
+  expect(sessionOf(second)).toBe(terminal ? String(second) : sessionOf(process.pid));
   await envoy.stop();
   expect(() => process.kill(second, 0)).toThrow('ESRCH');
   expect(envoy.pid).toBeUndefined();

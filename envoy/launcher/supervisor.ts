@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { createInterface } from 'node:readline';
+import { isatty } from 'node:tty';
 import { EnvoyAdmin } from './admin.ts';
 import { Backoff } from './backoff.ts';
 import { guard } from './guard.ts';
@@ -140,8 +141,10 @@ export class EnvoySupervisor extends EventEmitter<Events> {
 
   private spawn(): void {
     const { binary, log } = this.options;
-    // A process group of its own: the Ctrl-C of a terminal is for us, and we end Envoy when its turn has come.
-    const child = spawn(binary, this.arguments(), { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    // The Ctrl-C of a terminal is for us, and we end Envoy when its turn has come. Without a terminal Envoy stays in our session, where
+    // those who watch or account for us by session find it.
+    const detached = [0, 1, 2].some(fd => isatty(fd));
+    const child = spawn(binary, this.arguments(), { stdio: ['ignore', 'pipe', 'pipe'], detached });
     const watcher = child.pid === undefined ? undefined : guard(child.pid);
     child.once('exit', () => watcher?.kill('SIGKILL'));
     this.lastError = undefined;
