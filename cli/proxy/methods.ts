@@ -3,11 +3,12 @@
  * string and gives one string; JSON documents are strings.
  */
 
+import type { PeerStatus } from '../../companion/index.ts';
 import type { Direction } from '../../rules/index.ts';
 import type { Method, Methods } from '../control/index.ts';
 import type { Logger } from '../log.ts';
 import { version } from '../version.ts';
-import type { DataPathStatus, PeerStatus } from './parts.ts';
+import type { DataPathStatus } from './parts.ts';
 
 /** A peer whose last handshake is older is not healthy; Nexodus' limit (s). */
 const HEALTHY_WITHIN = 210;

@@ -1,5 +1,6 @@
 /** What the daemon needs of the parts that carry the traffic; the companion and Envoy's side satisfy it. */
 
+import type { PeerStatus } from '../../companion/index.ts';
 import type { Policy, ProxyKey } from '../../rules/index.ts';
 
 /** A proxy key with what the command line says about it. */
@@ -16,21 +17,6 @@ export interface KeyReport {
   error?: string;
   /** Egress UDP: where Envoy finds each destination. */
   udpPorts?: { destination: { host: string; port: number }; port: number }[];
-}
-
-export interface PeerStatus {
-  /** base64 */
-  publicKey: string;
-  /** `address:port`; undefined when none is known. */
-  endpoint: string | undefined;
-  allowedIps: string[];
-  /** Unix seconds, 0 = never. */
-  latestHandshake: number;
-  /** Bytes. */
-  rx: number;
-  tx: number;
-  /** Seconds, 0 = off. */
-  persistentKeepalive: number;
 }
 
 export interface DataPathStatus {

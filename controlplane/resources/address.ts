@@ -21,13 +21,12 @@ export function socketAddress(host: string, port: number, protocol: Protocol = '
   };
 }
 
-/**
- * Where to listen for clients.
- * @param bind an IP address, or '' for all: one IPv6 socket that takes IPv4 as well, or an IPv4 socket where there is no IPv6
- */
+/** @param bind an IP address, or '' for all: one IPv6 socket that takes IPv4 as well, or an IPv4 socket where there is no IPv6 */
+export const listenHost = (bind: string, ipv6: boolean): string => (bind !== '' ? bind : ipv6 ? '::' : '0.0.0.0');
+
+/** Where to listen for clients; the arguments as of `listenHost`. */
 export function listenAddress(bind: string, ipv6: boolean, port: number, protocol: Protocol): AddressInit {
-  const host = bind !== '' ? bind : ipv6 ? '::' : '0.0.0.0';
-  const address = socketAddress(host, port, protocol);
+  const address = socketAddress(listenHost(bind, ipv6), port, protocol);
   if (bind === '' && ipv6 && address.address?.case === 'socketAddress') address.address.value.ipv4Compat = true;
   return address;
 }

@@ -20,7 +20,7 @@ import {
 } from '../../envoy/api/index.ts';
 import { formatAddress, OPEN_POLICY, parseAddress, parsePrefix } from '../../rules/index.ts';
 import { accessLog } from './access-log.ts';
-import { cidrRange, listenAddress, socketAddress } from './address.ts';
+import { cidrRange, listenAddress, listenHost, socketAddress } from './address.ts';
 import { admittedPrefixes } from './admitted.ts';
 import { LARGEST_DATAGRAM, UDP_IDLE_SECONDS } from './constants.ts';
 import type { ResourceInput, ResourceKey } from './input.ts';
@@ -113,7 +113,7 @@ export function egressUdpListener(key: ResourceKey, input: ResourceInput): Liste
   return listener(key, input, sourceMatcher(key), {
     trafficDirection: TrafficDirection.OUTBOUND,
     address: listenAddress(input.bind, input.ipv6 ?? true, key.port, 'udp'),
-    socketOptions: fragmentation(input.bind !== '' ? input.bind : (input.ipv6 ?? true) ? '::' : '0.0.0.0'),
+    socketOptions: fragmentation(listenHost(input.bind, input.ipv6 ?? true)),
   });
 }
 

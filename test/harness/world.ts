@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Host, startHost } from './host.ts';
 import type { Service } from './host-worker.ts';
 import type { Impairment } from './impairment.ts';
-import { inNamespace, makeNetwork, type Network } from './network.ts';
+import { makeNetwork, type Network } from './network.ts';
 import { makeFolder, type Nexd, removeFolder, startNexd, writeConfig } from './nexd.ts';
 import { makeKeys, startWireGuardGo, type WireGuardGo } from './wireguard-go.ts';
 
@@ -237,7 +237,3 @@ function wgIn(directory: string, args: string[]): string {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
-
-/** For a test that needs the namespace's own tools. */
-export const near = (world: World, command: string, ...args: string[]): string =>
-  inNamespace(world.network.near, command, ...args);
